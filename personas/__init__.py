@@ -1,0 +1,1 @@
+"""WHO comes and WHAT product they meet; the words that all rooms share. Imports nothing of ours."""

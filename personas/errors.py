@@ -1,0 +1,95 @@
+"""Every error that Dayone raises on purpose, in one tree, with the exit code that each ends a command with.
+
+    DayoneError                    1   something failed; the message says what and how to mend it
+    ├── PackError                  3   a pack (product, personas, catalogue) is wrong
+    ├── SettingsError              2   an option or an environment variable is wrong
+    ├── BrokerError                4   Kafka is away, refuses, or has other topics than expected
+    │   └── DeliveryError          4   messages could not be delivered after all retries
+    ├── StoreError                 5   the database is missing, locked, read-only, full or of another version
+    ├── PortError                  6   an address that should be ours is in use
+    └── ControlError               7   a steering command was refused
+
+Exit code 0 is success and 130 is an interruption (Ctrl-C, SIGTERM) after a clean drain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class DayoneError(Exception):
+    """Base of every deliberate error. `hint` says how to mend it, in one sentence."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint}" if self.hint else self.message
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong in a file: where it is, what was found and what was expected."""
+
+    file: str
+    field: str
+    found: str
+    expected: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        field = f": {self.field}" if self.field else ""
+        return f"{place}{field}: found {self.found}, expected {self.expected}"
+
+
+class PackError(DayoneError):
+    """A pack is wrong; `faults` lists everything found, in the order of the files."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, faults: tuple[Fault, ...] = (), *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.faults = faults
+
+    def __str__(self) -> str:
+        lines = [self.message, *(f"  {fault}" for fault in self.faults)]
+        return "\n".join([*lines, f"  {self.hint}"] if self.hint else lines)
+
+
+class SettingsError(DayoneError):
+    """An option or an environment variable has a value that cannot be used."""
+
+    exit_code = 2
+
+
+class BrokerError(DayoneError):
+    """Kafka is away, refuses, or its topics differ from what is expected."""
+
+    exit_code = 4
+
+
+class DeliveryError(BrokerError):
+    """Messages could not be delivered after all retries of the client."""
+
+
+class StoreError(DayoneError):
+    """The database is missing, locked, read-only, full or of another schema version."""
+
+    exit_code = 5
+
+
+class PortError(DayoneError):
+    """An address that this process should listen on is in use."""
+
+    exit_code = 6
+
+
+class ControlError(DayoneError):
+    """A steering command was refused; nothing changed."""
+
+    exit_code = 7

@@ -1,0 +1,147 @@
+"""The event contract: a CloudEvents 1.0 JSON envelope in structured mode, and the ids in it.
+
+    {"specversion": "1.0", "id": "<session>.<sequence>", "source": "/dayone/<product>", "type": "product_viewed",
+     "time": "2026-01-02T03:04:05.123Z", "subject": "<user>", "synthetic": true, "runid": "...",
+     "generator": "prior", "generation": 1, "sessionid": "<user>-<number>", "data": {...}}
+
+`synthetic`, `runid`, `generator`, `generation` and `sessionid` are CloudEvents extension attributes: the value
+stays true when it is dumped to a file. The record key is the subject. The record carries one header,
+`content-type: application/cloudevents+json`. Times are UTC with milliseconds. A user id starts with the letter u
+and has no personal data in it; a session id is `<user id>-<number>`, counted from 0 within the user; an event id
+is `<session id>.<sequence>`, counted from 0 within the session, so ids are the same whenever a run is repeated.
+
+The messages of the other topics wear the same envelope; their types and their `data` are the structs below.
+Source: CloudEvents 1.0.2, JSON event format and Kafka protocol binding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+CONTENT_TYPE = "application/cloudevents+json"
+CONTENT_TYPE_HEADER: tuple[str, bytes] = ("content-type", CONTENT_TYPE.encode())
+GENERATORS = ("prior", "student", "tutor", "twin")
+
+SESSION = "dayone.session"
+USER = "dayone.user"
+SESSION_LABEL = "dayone.label.session"
+USER_LABEL = "dayone.label.user"
+RUN = "dayone.run"
+
+
+class Envelope(msgspec.Struct, frozen=True, gc=False):
+    """One message as it is on the wire. `data` stays undecoded JSON: what it holds depends on `type`.
+
+    `sessionid` is absent on messages that belong to no session (users, runs).
+    """
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    time: str
+    subject: str
+    synthetic: bool
+    runid: str
+    generator: str
+    generation: int
+    data: msgspec.Raw
+    sessionid: str | None = None
+
+
+class SessionData(msgspec.Struct, frozen=True, gc=False):
+    """`data` of a session summary: only what the product's own analytics could see."""
+
+    number: int
+    started: str
+    ended: str
+    events: int
+    items: int
+    device: str
+    converted: bool
+    value: float
+
+
+class UserData(msgspec.Struct, frozen=True, gc=False):
+    """`data` of a user record."""
+
+    signed_up: str
+    device: str
+
+
+class ProblemLabel(msgspec.Struct, frozen=True, gc=False):
+    """A planted problem: at which event of the session, and which."""
+
+    sequence: int
+    problem: str
+
+
+class SlateLabel(msgspec.Struct, frozen=True):
+    """Ground truth of one slate: per position, the probability that the ranking policy put that item there,
+    and the probability that the user looked at that position."""
+
+    sequence: int
+    propensities: list[float]
+    examinations: list[float]
+
+
+class SessionLabel(msgspec.Struct, frozen=True):
+    """Ground truth of one session.
+
+    `weight` is the importance weight of the session (likelihood under the declared problem rates over the
+    likelihood under the rates played; 1 when problems are not over-sampled), `history_weight` the product of
+    the user's session weights up to and including this one. `intent_reached` tells whether the goal event
+    of the intent occurred; `satisfaction` is the user's level (0 to 1) after the session, `churned` whether
+    the user has left for good.
+    """
+
+    persona: str
+    intent: str
+    intent_reached: bool
+    satisfaction: float
+    churned: bool
+    weight: float
+    history_weight: float
+    problems: list[ProblemLabel]
+    slates: list[SlateLabel]
+
+
+class UserLabel(msgspec.Struct, frozen=True):
+    """Ground truth of one user: persona, trait values (0 to 1), taste by category (sums to 1), sessions a week."""
+
+    persona: str
+    traits: dict[str, float]
+    tastes: dict[str, float]
+    sessions_per_week: float
+
+
+#: Which struct the `data` of each of Dayone's own message types has.
+DATA_TYPES: dict[str, type[msgspec.Struct]] = {
+    SESSION: SessionData,
+    USER: UserData,
+    SESSION_LABEL: SessionLabel,
+    USER_LABEL: UserLabel,
+}
+
+_JSON_TYPES: dict[str, Any] = {
+    "string": str,
+    "number": float,
+    "integer": int,
+    "boolean": bool,
+    "strings": list[str],
+}
+
+
+def property_struct(event: str, properties: dict[str, tuple[str, bool]]) -> type[msgspec.Struct]:
+    """The struct that the `data` of a product event must decode into.
+
+    `properties` maps a name to its JSON type (string, number, integer, boolean, strings) and whether it is
+    required. Unknown properties are accepted and kept: a product's events grow over time.
+    """
+    fields: list[Any] = []
+    for name, (kind, required) in properties.items():
+        python = _JSON_TYPES[kind]
+        fields.append((name, python) if required else (name, python | None, None))
+    return msgspec.defstruct(f"{event}_data", fields, kw_only=True, frozen=True)

@@ -1,0 +1,1 @@
+"""WHAT WE KEEP: Kafka to DuckDB. Knows `personas`, never `simulator`."""
