@@ -1,0 +1,186 @@
+"""Topics on a broker: created where they are missing, counted and reported where they exist, never altered.
+
+The home of kafka-python in this room; may know topic specifications and nothing of what is written to them.
+kafka-python's admin client and confluent's both do the job; this one is taken because it answers in ordinary
+dictionaries, works with brokers back to 0.10, and can be given up after a bounded time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import time
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from personas.connection import KafkaConnection
+from personas.errors import BrokerError
+from personas.topics import TopicSpec
+
+if TYPE_CHECKING:
+    from kafka import KafkaAdminClient
+
+_UNKNOWN_TOPIC = 3
+_ALREADY_EXISTS = 36
+_START = "Start Kafka there, or leave --bootstrap-servers out to use the embedded broker."
+
+
+def provision(connection: KafkaConnection, topics: Iterable[TopicSpec], *, timeout: float = 10.0) -> dict[str, int]:
+    """Create the topics that are missing and return the number of partitions that each topic really has.
+
+    Replication is the broker's default, or 1 where the broker is too old to have one. Several callers may do this
+    at once: who comes second finds the topics there. Raises BrokerError when an existing topic has another number
+    of partitions than its specification (nothing is created then), when the broker refuses a topic, and when no
+    broker answers within about `timeout` seconds.
+    """
+    wanted = {spec.name: spec for spec in topics}
+    if not wanted:
+        return {}
+    with admin_client(connection, timeout=timeout) as admin:
+        present = _partition_counts(admin, wanted)
+        _check(wanted, present)
+        missing = [spec for name, spec in wanted.items() if name not in present]
+        if missing:
+            _create(admin, missing, timeout)
+            admin.wait_for_topics([spec.name for spec in missing], timeout_ms=int(timeout * 1000))
+            present = _partition_counts(admin, wanted)
+            _check(wanted, present)  # somebody else may have been quicker, with another number
+        return {name: present[name] for name in wanted}
+
+
+def cluster_id_of(connection: KafkaConnection, *, timeout: float = 10.0) -> str:
+    """The broker's cluster id. Raises BrokerError when no broker answers within `timeout` seconds."""
+    with admin_client(connection, timeout=timeout) as admin:
+        return str(admin.describe_cluster()["cluster_id"])
+
+
+@contextlib.contextmanager
+def admin_client(connection: KafkaConnection, *, timeout: float = 10.0) -> Iterator[KafkaAdminClient]:
+    """A connected kafka-python admin client, closed at the end; its errors leave as BrokerError.
+
+    The first connection is tried with a plain socket, so that a broker that is away costs neither log lines nor a
+    thread. kafka-python's own log is silent unless the logger `kafka` has been given a level.
+    """
+    with warnings.catch_warnings():  # the package reads its own schemas by a deprecated function, at import
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from kafka import KafkaAdminClient
+        from kafka.errors import KafkaError
+        from kafka.net.compat import KafkaNetClient
+
+    log = logging.getLogger("kafka")
+    if log.level == logging.NOTSET:
+        log.setLevel(logging.CRITICAL)
+    servers = connection.client_options()["bootstrap.servers"]
+    deadline = time.monotonic() + timeout
+    _await_listener(servers, deadline, timeout)
+    made: list[Any] = []
+
+    def make(**options: Any) -> Any:
+        made.append(KafkaNetClient(**options))
+        return made[-1]
+
+    try:
+        admin = KafkaAdminClient(
+            bootstrap_servers=servers.split(","),
+            client_id="dayone-simulator",
+            bootstrap_timeout_ms=max(100, int((deadline - time.monotonic()) * 1000)),
+            request_timeout_ms=int(timeout * 1000),
+            reconnect_backoff_max_ms=500,
+            kafka_client=make,
+        )
+    except (KafkaError, OSError) as error:
+        for client in made:  # the constructor leaves its thread running when it gives up
+            client.close()
+            client._manager._net.stop()
+        raise _away(servers, timeout, str(error)) from error
+    try:
+        yield admin
+    except (KafkaError, OSError) as error:
+        raise BrokerError(f"Kafka at {servers} failed: {type(error).__name__}: {error}", hint=_START) from error
+    finally:
+        admin.close()
+
+
+def _await_listener(servers: str, deadline: float, timeout: float) -> None:
+    words = ""
+    while True:
+        for address in servers.split(","):
+            host, _, port = address.strip().rpartition(":")
+            if not host or not port.isdigit():
+                hint = "Write HOST:PORT, with commas between several."
+                raise BrokerError(f"{address.strip()!r} is not the address of a Kafka broker.", hint=hint)
+            try:
+                left = max(0.05, deadline - time.monotonic())
+                socket.create_connection((host.strip("[]"), int(port)), timeout=left).close()
+                return
+            except OSError as error:
+                words = error.strerror or str(error)
+        if time.monotonic() >= deadline:
+            raise _away(servers, timeout, words)
+        time.sleep(0.05)
+
+
+def _away(servers: str, timeout: float, words: str) -> BrokerError:
+    return BrokerError(f"No Kafka broker answers at {servers} within {timeout:g} s: {words}.", hint=_START)
+
+
+def _partition_counts(admin: KafkaAdminClient, wanted: Iterable[str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for topic in admin.describe_topics(list(wanted)):
+        if topic["error_code"] == 0 and topic["partitions"]:
+            counts[topic["name"]] = len(topic["partitions"])
+        elif topic["error_code"] not in (0, _UNKNOWN_TOPIC):
+            raise BrokerError(f"Kafka does not describe topic {topic['name']}: {_name(topic['error_code'])}.")
+    return counts
+
+
+def _check(wanted: dict[str, TopicSpec], present: dict[str, int]) -> None:
+    faults = [
+        f"topic {name}: found {present[name]} partitions, expected {spec.partitions}"
+        for name, spec in wanted.items()
+        if name in present and present[name] != spec.partitions
+    ]
+    if faults:
+        raise BrokerError(
+            "Topics exist with another number of partitions, and are left as they are:\n  " + "\n  ".join(faults),
+            hint="Give --partitions as the topics have it, or delete the topics (and their records) first.",
+        )
+
+
+def _create(admin: KafkaAdminClient, specs: list[TopicSpec], timeout: float) -> None:
+    from kafka.errors import IncompatibleBrokerVersion
+
+    def request(replication: int) -> dict[str, Any]:
+        topics = {
+            spec.name: {
+                "num_partitions": spec.partitions,
+                "replication_factor": replication,
+                "configs": spec.config,
+            }
+            for spec in specs
+        }
+        answer: dict[str, Any] = admin.create_topics(topics, timeout_ms=int(timeout * 1000), raise_errors=False)
+        return answer
+
+    try:
+        answer = request(-1)
+    except IncompatibleBrokerVersion:
+        answer = request(1)
+    refused = [
+        f"topic {topic['name']}: {_name(topic['error_code'])}: {topic.get('error_message') or 'no reason given'}"
+        for topic in answer["topics"]
+        if topic["error_code"] not in (0, _ALREADY_EXISTS)
+    ]
+    if refused:
+        raise BrokerError(
+            "Kafka refuses to create topics:\n  " + "\n  ".join(refused),
+            hint="Create them by hand, or ask for the right to; names, partitions and settings: dayone asyncapi.",
+        )
+
+
+def _name(code: int) -> str:
+    from kafka.errors import for_code
+
+    return str(for_code(code).__name__)
