@@ -1,0 +1,106 @@
+"""The front door: one program, `dayone`, with the commands of the three rooms side by side.
+
+It mounts what each room's cli.py exports as `app`, and turns deliberate errors into a message and an exit code.
+It may not know what any command does, and imports nothing heavier than the rooms' cli modules, which keep
+their own imports light, so that help comes at once. Help is laid out here in plain text, one section a room:
+Typer's Rich panels say the same, but importing Rich's Markdown takes longer than all the rest together.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_group
+
+from personas.errors import DayoneError
+
+if TYPE_CHECKING:
+    from typer._click import Context, HelpFormatter
+
+ROOMS = (
+    ("personas.cli", "Who comes, and what they meet"),
+    ("simulator.cli", "When they come, and what they do"),
+    ("sinks.cli", "What we keep"),
+)
+
+EXIT_CODES = """\b
+Exit codes:
+  0    success
+  1    an error that has no code of its own
+  2    a wrong option or environment variable
+  3    a pack (product, personas, catalogue) is wrong
+  4    Kafka is away, refuses, or has other topics than expected
+  5    the database is missing, locked, read-only, full or of another version
+  6    an address to listen on is in use
+  7    a steering command was refused
+  130  interrupted (Ctrl-C, SIGTERM), after a clean drain
+"""
+
+
+class FrontDoor(TyperGroup):
+    """Lists the commands in `--help` under the title of the room that they come from."""
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write one section per room, the commands in the order in which the room declares them."""
+        for title, room in mounted_rooms():
+            names = [name for name, command in get_group(room).commands.items() if not command.hidden]
+            width = formatter.width - 6 - max(map(len, names))
+            with formatter.section(title):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(width)) for name in names])
+
+
+def mounted_rooms() -> list[tuple[str, typer.Typer]]:
+    """Each room's title and its commands."""
+    return [(title, importlib.import_module(module).app) for module, title in ROOMS if find_spec(module)]
+
+
+def front_door() -> typer.Typer:
+    """The whole program: every room's commands at the top level."""
+    app = typer.Typer(
+        name="dayone",
+        cls=FrontDoor,
+        help="Plays out the first months of a product that has no users yet. Start with: dayone demo",
+        epilog=EXIT_CODES,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(options)
+    for _, room in mounted_rooms():
+        app.add_typer(room)
+    return app
+
+
+def show_version(wanted: bool) -> None:
+    """Print the installed version and end, where it is wanted."""
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("dayone"))
+        raise typer.Exit()
+
+
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options of the program as a whole."""
+
+
+def main() -> None:
+    """Run the command in `sys.argv` and exit: with the code of a DayoneError, 130 on an interruption."""
+    try:
+        front_door()()
+    except DayoneError as error:
+        from personas.console import fail
+
+        fail(error)
+
+
+if __name__ == "__main__":
+    main()
