@@ -1,0 +1,1 @@
+"""Tests mirror the rooms: tests/<room>/; contracts/ holds the suites that every implementation inherits."""
