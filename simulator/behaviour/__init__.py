@@ -1,0 +1,1 @@
+"""What decides the next event: one `Behaviour` (model), and the teachers that make it (prior; others later)."""

@@ -1,0 +1,355 @@
+"""The engine: plays the sessions of a whole population, one event per user and step, with arrays.
+
+All users whose next session starts before a given instant form a pool; every step gives each of them one event. A user
+whose session ends starts the next one in the same pool (if it is due), so the arrays stay full. Nothing is carried
+between steps but the arrays of this class, and every random number is a hash of (seed, user, session, step, purpose):
+what a user does depends neither on the other users in the pool nor on the instants at which `play` was called.
+Two ways were weighed: all users' k-th sessions together, or a pool. The pool needs a third of the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from personas.population import DAY_MS, Population
+from personas.randomness import U64, cumulative_shares, fold, interpolate, pick, uniform
+from simulator.arrivals import NEVER, Arrivals, churn_hazard, return_factor, settle, users_at_start
+from simulator.behaviour.model import Behaviour
+from simulator.columns import Columns
+from simulator.pool import Pool
+from simulator.problems import Problems
+from simulator.slates import Rankings, show
+from simulator.world import BAG_ADD, BAG_EMPTY, BAG_REMOVE, DRAW, FOCUS, ITEM_IN_BAG, ITEM_OF_SLATE, OF_ITEM, PAGE
+from simulator.world import BAG as BAG_COUNT
+from simulator.world import SHOWN, World
+
+# Purposes of random numbers. 64 to 127 belong to slates, from 256 on to event properties.
+INTENT, NEXT_EVENT, DWELL, LOAD, ITEM, CATEGORY, PROBLEM, SHOW, CHURN, GAP = range(1, 11)
+MAX_EVENTS_PER_SESSION = 400
+SEEN = 6
+
+EVENT_COLUMNS: dict[str, Any] = {
+    "user": np.int32, "session": np.int32, "sequence": np.int16, "time": np.int64, "event": np.int16,
+    "item": np.int32, "position": np.int8, "category": np.int16, "page": np.int16, "shown": np.int8,
+    "slate": np.int32, "bag": np.int32, "bag_count": np.int8, "bag_cents": np.int64, "load_ms": np.int32,
+    "problem": np.int8, "intent": np.int16,
+}  # fmt: skip
+SLATE_COLUMNS: dict[str, Any] = {
+    "items": np.int32, "as_ranked": np.bool_, "slate": np.int16, "listed": np.int32, "day": np.int32,
+}  # fmt: skip
+SESSION_COLUMNS: dict[str, Any] = {
+    "user": np.int32, "session": np.int32, "started": np.int64, "ended": np.int64, "events": np.int16,
+    "items": np.int16, "converted": np.bool_, "value_cents": np.int64, "intent": np.int16, "reached": np.bool_,
+    "satisfaction": np.float64, "churned": np.bool_, "weight": np.float64, "history_weight": np.float64,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Played:
+    """What was played: columns of events, sessions, slates [n, widest] and bags [n, bag size]. In events, `slate` and
+    `bag` are row numbers in the latter (-1: none), `user` is the row of the user in the population."""
+
+    events: dict[str, npt.NDArray[Any]]
+    sessions: dict[str, npt.NDArray[Any]]
+    slates: dict[str, npt.NDArray[Any]]
+    bags: npt.NDArray[np.int32]
+
+
+class Engine:
+    """Plays a population. `play(until)` may be called with any rising instants; the union of what it returns does not
+    depend on them. `problem_rates` and `arrival_rates` are steps (instant, factor) in rising order of instants."""
+
+    def __init__(
+        self, population: Population, world: World, behaviour: Behaviour, rankings: Rankings, arrivals: Arrivals
+    ) -> None:
+        self.population, self.world, self.behaviour = population, world, behaviour
+        self.rankings, self.arrivals = rankings, arrivals
+        self.next_start = users_at_start(population)
+        self.sessions = np.zeros(len(population), dtype=np.int64)
+        self.satisfaction = population.satisfaction.copy()
+        self.history_weight = np.ones(len(population))
+        self.seen = np.full((len(population), SEEN), -1, dtype=np.int32)
+        self.problems = Problems(world)
+        self.arrival_rates: list[tuple[int, float]] = [(0, 1.0)]
+        self._intents = cumulative_shares(behaviour.intents)
+        self._tastes = (population.tastes**behaviour.taste).astype(np.float32)
+        self._taste_shares = np.cumsum(population.tastes, axis=1)
+        self._bend = self._trait_factors()
+        self._weights = (behaviour.next_event * world.legal[None, None]).reshape(-1, world.legal.shape[1])
+        self._appeal_level = self._price_level()
+        self._needs_bag = np.array(
+            [any(p.source == "bag.items" for p in e.properties.values()) for e in world.pack.product.events.values()]
+        )
+        widest = rankings.examination.shape[1]
+        self._events = Columns(EVENT_COLUMNS, capacity=1 << 16)
+        self._sessions = Columns(SESSION_COLUMNS)
+        self._slates = Columns(SLATE_COLUMNS, {"items": widest, "as_ranked": widest})
+        self._bags = Columns({"items": np.int32}, {"items": world.pack.product.bag_size})
+
+    def _trait_factors(self) -> npt.NDArray[np.float32]:
+        """[user, E+1]: how each user's traits bend the weights; summed trait by trait, in a fixed order."""
+        total = np.zeros((len(self.population), self.behaviour.traits.shape[1]))
+        for column, coefficients in enumerate(self.behaviour.traits):
+            if coefficients.any():
+                total += (2.0 * self.population.traits[:, column] - 1.0)[:, None] * coefficients[None, :]
+        return np.exp(total).astype(np.float32)
+
+    def _price_level(self) -> npt.NDArray[np.int64]:
+        from personas.population import trait_names
+
+        levels = len(self.behaviour.appeal)
+        trait = self.world.pack.product.choice.price_trait
+        if trait is None:
+            return np.zeros(len(self.population), dtype=np.int64)
+        value = self.population.traits[:, trait_names(self.world.pack).index(trait)]
+        return np.minimum((value * levels).astype(np.int64), levels - 1)
+
+    def play(self, until: int) -> Played:
+        """Play every session that starts before `until` (milliseconds after the start of the run), to its end."""
+        due = np.flatnonzero(self.next_start < until)
+        if len(due):
+            pool = Pool.start(due, self.world)
+            self._begin(pool, np.arange(len(due)))
+            while len(pool):
+                ended = self._step(pool)
+                if ended.any():
+                    rows = np.flatnonzero(ended)
+                    self._finish(pool, rows)
+                    again = self.next_start[pool.user[rows]] < until
+                    if again.any():
+                        self._begin(pool, rows[again])
+                        ended[rows[again]] = False
+                    if ended.any():
+                        pool.keep(np.flatnonzero(~ended))
+        return Played(self._events.take(), self._sessions.take(), self._slates.take(), self._bags.take()["items"])
+
+    def _begin(self, pool: Pool, rows: npt.NDArray[np.int64]) -> None:
+        user = pool.user[rows]
+        key = fold(self.population.key[user], self.sessions[user] + 1_000_000)
+        intent = pick(self._intents, self.population.persona[user], uniform(fold(key, INTENT)))
+        pool.begin(rows, key, self.next_start[user], intent, self.world)
+        pool.category[rows] = self._draw_category(user, fold(key, CATEGORY))
+
+    def _draw_category(self, user: npt.NDArray[np.int64], bits: U64) -> npt.NDArray[np.int64]:
+        shares = self._taste_shares[user]
+        return np.minimum((shares < uniform(bits)[:, None]).sum(axis=1), shares.shape[1] - 1)
+
+    def _step(self, pool: Pool) -> npt.NDArray[np.bool_]:
+        """One event for everybody in the pool; true for those whose session is over."""
+        key = fold(pool.key, pool.events)
+        situation = self.world.situation(pool.screen, pool.counters)
+        choice = self._next_event(pool, situation, fold(key, NEXT_EVENT))
+        leaving = choice == self.world.legal.shape[1] - 1
+        if leaving.any():
+            stay = np.flatnonzero(~leaving)
+            acting, key, situation, choice = pool.view(stay), key[stay], situation[stay], choice[stay]
+        else:
+            stay, acting = None, pool
+        ended = self._act(acting, key, situation, choice)
+        if stay is None:
+            return ended
+        pool.put(stay, acting)
+        leaving[stay] = ended
+        return leaving
+
+    def _next_event(self, pool: Pool, situation: npt.NDArray[np.int64], bits: U64) -> npt.NDArray[np.int64]:
+        behaviour, persona = self.behaviour, self.population.persona[pool.user]
+        intents, rows = behaviour.intents.shape[1], self.world.legal.shape[0]
+        weight = self._weights[(persona * intents + pool.intent) * rows + situation]
+        weight *= behaviour.after[pool.last]
+        weight *= self._bend[pool.user]
+        troubled = np.flatnonzero(pool.problem >= 0)
+        if len(troubled):
+            weight[troubled] *= behaviour.reaction[pool.problem[troubled]]
+        focused = np.flatnonzero(pool.focus >= 0)
+        if len(focused):
+            appeal = behaviour.appeal[self._appeal_level[pool.user[focused]], pool.focus[focused]]
+            for column in np.flatnonzero(self.world.bag == BAG_ADD):
+                weight[focused, column] *= appeal
+        tired = np.maximum(pool.events / self.population.patience[pool.user], 1.0)
+        leave = weight[:, -1] * (tired**2 if behaviour.fatigue == 2.0 else tired**behaviour.fatigue)
+        leave = leave * np.where(pool.reached, behaviour.leave_after_goal[pool.intent], 1.0)
+        weight[:, -1] = np.where(pool.events == 0, 0.0, leave)
+        cumulative = np.cumsum(weight, axis=1, dtype=np.float32)
+        total = cumulative[:, -1]
+        point = (uniform(bits) * total).astype(np.float32)
+        choice = (cumulative <= point[:, None]).sum(axis=1)
+        last = weight.shape[1] - 1
+        # a number that rounds up to the total falls on the last event with a weight; nothing legal means leaving
+        over = (choice > last) | (total <= 0)
+        if over.any():
+            rows_over = np.flatnonzero(over)
+            best = last - np.argmax(weight[rows_over, ::-1] > 0, axis=1)
+            choice[rows_over] = np.where(total[rows_over] > 0, best, last)
+        return choice
+
+    def _act(
+        self, pool: Pool, key: U64, situation: npt.NDArray[np.int64], event: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_]:
+        world, count = self.world, len(pool)
+        problem, event = self.problems.strike(pool, key, situation, event)
+        struck = problem >= 0
+        item = self._choose_item(pool, key, event)
+        position = pool.position.copy()
+        self._bag(pool, event, item)
+        bag_row = self._keep_bags(pool, event)
+        bag_count, bag_cents = pool.counters[:, BAG_COUNT].copy(), pool.bag_cents.copy()
+        self._empty_bag(pool, event)
+        self._category(pool, key, event, item)
+        slate_row = self._show(pool, key, event, problem)
+        pool.counters += world.change[event]
+        pool.counters[world.clear[event]] = 0
+        np.clip(pool.counters, 0, world.limit, out=pool.counters)
+        pool.focus = np.where(item >= 0, item, np.where(world.clear[event, FOCUS], -1, pool.focus))
+        pool.counters[:, FOCUS] = pool.focus >= 0
+        load = interpolate(self.behaviour.load, uniform(fold(key, LOAD)))
+        load[struck] *= world.problem_delay[problem[struck]]
+        load_ms = (load * 1000).astype(np.int64)
+        self._events.append(
+            count, user=pool.user, session=self.sessions[pool.user], sequence=pool.events, time=pool.clock, event=event,
+            item=item, position=position, category=pool.category, page=pool.counters[:, PAGE],
+            shown=pool.counters[:, SHOWN], slate=slate_row, bag=bag_row, bag_count=bag_count, bag_cents=bag_cents,
+            load_ms=load_ms, problem=problem, intent=pool.intent,
+        )  # fmt: skip
+        pool.ended = pool.clock.copy()
+        cells = self.behaviour.dwell.shape[1]
+        place = uniform(fold(key, DWELL)) * (cells - 1)
+        cell = place.astype(np.int64)
+        low = self.behaviour.dwell[event, cell]
+        dwell = low + (place - cell) * (self.behaviour.dwell[event, cell + 1] - low)
+        pool.clock += load_ms + np.maximum((dwell * 1000).astype(np.int64), 1)
+        pool.screen = np.where(world.to[event] >= 0, world.to[event], pool.screen)
+        pool.events += 1
+        pool.last = event
+        pool.problem = problem
+        pool.reached |= event == world.goal[pool.intent]
+        won = event == world.conversion
+        pool.converted |= won
+        pool.value_cents += np.where(won, bag_cents, 0)
+        over = pool.events >= MAX_EVENTS_PER_SESSION
+        over[struck] |= world.problem_ends[problem[struck]]
+        return np.asarray(over)
+
+    def _choose_item(self, pool: Pool, key: U64, event: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+        """The item that each event is about (-1: none); sets `pool.position` (from 1; 0: not from a slate)."""
+        mode = self.world.item[event]
+        item = np.where(mode == 2, pool.focus, -1).astype(np.int32)
+        pool.position[:] = 0
+        of_bag = np.flatnonzero(mode == ITEM_IN_BAG)
+        if len(of_bag):
+            item[of_bag] = pool.bag_items[of_bag, pool.counters[of_bag, BAG_COUNT] - 1]
+        rows = np.flatnonzero(mode == ITEM_OF_SLATE)
+        if len(rows):
+            user, shown = pool.user[rows], pool.shown[rows]
+            there = np.maximum(shown, 0)
+            weight = self._tastes[user[:, None], self.world.item_category[there]]
+            weight = weight * self.behaviour.appeal[self._appeal_level[user][:, None], there]
+            weight *= self.rankings.examination[pool.slate[rows]]
+            known = (shown[:, :, None] == self.seen[user][:, None, :]).any(axis=2)
+            weight = np.where(known, weight * self.behaviour.seen, weight)
+            cumulative = np.cumsum(np.where(shown >= 0, weight, 0.0), axis=1)
+            point = uniform(fold(key[rows], ITEM)) * cumulative[:, -1]
+            place = np.minimum((cumulative <= point[:, None]).sum(axis=1), pool.counters[rows, SHOWN] - 1)
+            chosen = shown[np.arange(len(rows)), place]
+            item[rows], pool.position[rows] = chosen, place + 1
+            pool.items[rows] += 1
+            self.seen[user, 1:] = self.seen[user, :-1]
+            self.seen[user, 0] = chosen
+        return item
+
+    def _bag(self, pool: Pool, event: npt.NDArray[np.int64], item: npt.NDArray[np.int32]) -> None:
+        mode = self.world.bag[event]
+        rows = np.flatnonzero(mode == BAG_ADD)
+        if len(rows):
+            pool.bag_items[rows, pool.counters[rows, BAG_COUNT]] = item[rows]
+            pool.counters[rows, BAG_COUNT] += 1
+            pool.bag_cents[rows] += self.world.price_cents[item[rows]]
+        rows = np.flatnonzero(mode == BAG_REMOVE)
+        if len(rows):
+            pool.counters[rows, BAG_COUNT] -= 1
+            pool.bag_cents[rows] -= self.world.price_cents[pool.bag_items[rows, pool.counters[rows, BAG_COUNT]]]
+
+    def _keep_bags(self, pool: Pool, event: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+        row = np.full(len(pool), -1, dtype=np.int32)
+        rows = np.flatnonzero(self._needs_bag[event])
+        if len(rows):
+            row[rows] = len(self._bags) + np.arange(len(rows))
+            self._bags.append(len(rows), items=pool.bag_items[rows])
+        return row
+
+    def _empty_bag(self, pool: Pool, event: npt.NDArray[np.int64]) -> None:
+        rows = np.flatnonzero(self.world.bag[event] == BAG_EMPTY)
+        if len(rows):
+            pool.counters[rows, BAG_COUNT] = 0
+            pool.bag_cents[rows] = 0
+
+    def _category(
+        self, pool: Pool, key: U64, event: npt.NDArray[np.int64], item: npt.NDArray[np.int32]
+    ) -> None:
+        mode = self.world.category[event]
+        rows = np.flatnonzero(mode == DRAW)
+        if len(rows):
+            pool.category[rows] = self._draw_category(pool.user[rows], fold(key[rows], CATEGORY))
+        rows = np.flatnonzero((mode == OF_ITEM) & (item >= 0))
+        if len(rows):
+            pool.category[rows] = self.world.item_category[item[rows]]
+
+    def _show(
+        self, pool: Pool, key: U64, event: npt.NDArray[np.int64], problem: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int32]:
+        """Show the slates of the events that have one; the rows in which they are kept."""
+        row = np.full(len(pool), -1, dtype=np.int32)
+        rows = np.flatnonzero(self.world.slate[event] >= 0)
+        if not len(rows):
+            return row
+        slate = self.world.slate[event[rows]]
+        page = np.where(self.world.next_page[event[rows]], pool.counters[rows, PAGE] + 1, 0)
+        listed = self.rankings.list_of(slate, pool.category[rows], self.population.persona[pool.user[rows]])
+        day = pool.started[rows] // DAY_MS
+        items, as_ranked = show(self.rankings, slate, listed, page, day, fold(key[rows], SHOW))
+        trouble = problem[rows]
+        emptied = np.flatnonzero(trouble >= 0)
+        if len(emptied):
+            items[emptied[self.world.problem_empties[trouble[emptied]]]] = -1
+        pool.shown[rows], pool.slate[rows] = items, slate
+        pool.counters[rows, PAGE] = page
+        pool.counters[rows, SHOWN] = (items >= 0).sum(axis=1)
+        row[rows] = len(self._slates) + np.arange(len(rows))
+        self._slates.append(len(rows), items=items, as_ranked=as_ranked, slate=slate, listed=listed, day=day)
+        return row
+
+    def _finish(self, pool: Pool, rows: npt.NDArray[np.int64]) -> None:
+        """Close sessions: satisfaction, churn, the next start, and the session's own row."""
+        user, people, loyalty = pool.user[rows], self.population, self.world.pack.product.loyalty
+        reached = pool.reached[rows]
+        base = people.satisfaction[user]
+        level = settle(self.satisfaction[user], base, pool.dissatisfaction[rows], reached.astype(np.float64), loyalty)
+        hazard = churn_hazard(people.churn[user], level, base, loyalty)
+        churned = uniform(fold(pool.key[rows], CHURN)) < hazard
+        started = pool.started[rows]
+        rate = people.sessions_per_week[user] * return_factor(level, base, loyalty) * step_at(self.arrival_rates, started)
+        coming = self.arrivals.next_start(started, pool.ended[rows], people.persona[user], rate, fold(pool.key[rows], GAP))
+        self.next_start[user] = np.where(churned, NEVER, coming)
+        self.satisfaction[user] = level
+        self.history_weight[user] *= pool.weight[rows]
+        self._sessions.append(
+            len(rows), user=user, session=self.sessions[user], started=started, ended=pool.ended[rows],
+            events=pool.events[rows], items=pool.items[rows], converted=pool.converted[rows],
+            value_cents=pool.value_cents[rows], intent=pool.intent[rows], reached=reached, satisfaction=level,
+            churned=churned, weight=pool.weight[rows], history_weight=self.history_weight[user],
+        )  # fmt: skip
+        self.sessions[user] += 1
+
+
+def step_at(steps: Sequence[tuple[int, float]], instants: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """The factor that holds at each instant."""
+    if len(steps) == 1:
+        return np.full(len(instants), steps[0][1])
+    starts = np.array([start for start, _ in steps], dtype=np.int64)
+    values = np.array([value for _, value in steps])
+    return np.asarray(values[np.maximum(np.searchsorted(starts, instants, side="right") - 1, 0)])

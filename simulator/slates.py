@@ -1,0 +1,125 @@
+"""Slates: which items are shown, in which positions, and with which probability.
+
+The ranking policy is stochastic on purpose, and simple enough that its propensities are exact: position k of page p
+holds the item ranked p K + k, or, with probability `exploration`, a random item among those whose rank is k modulo K.
+Positions so draw from disjoint sets (no item twice), and the probability of every item in every position is known:
+(1 - e) [it is the ranked one] + e / (number of items of rank k modulo K). Items that are not launched yet are in no
+ranking. Learning from logged slates with such propensities: Joachims, Swaminathan, Schnabel 2017 (WSDM).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from personas.pack import Pack
+from personas.population import UNNAMED_TASTE
+from personas.randomness import F64, U64, fold, root_key, standard_normal
+from simulator.world import I32, I64
+
+DEPTH = 512
+MAX_EPOCHS = 48
+LONG_TAIL = 0.9
+_SLOT = 64
+
+
+@dataclass(frozen=True)
+class Rankings:
+    """All rankings. `ranked` [epoch, list, DEPTH] item numbers (-1 past the end), `length` [epoch, list]. Lists: one
+    per category, then one per persona, then popular, then newest. `first_day` [epoch] is the virtual day from which an
+    epoch counts. Per slate: `size`, `exploration`, `rule` (0 category, 1 personal, 2 popular, 3 newest)."""
+
+    ranked: I32
+    length: I64
+    first_day: I64
+    size: I64
+    exploration: F64
+    rule: I64
+    examination: F64
+    categories: int
+    personas: int
+
+    def list_of(self, slate: I64, category: I64, persona: I64) -> I64:
+        """Which list a slate shows."""
+        rule = self.rule[slate]
+        last = self.categories + self.personas
+        return np.where(rule == 0, category, np.where(rule == 1, self.categories + persona, last - 2 + rule))
+
+
+def build_rankings(pack: Pack) -> Rankings:
+    """Rank the catalogue for every rule, at every day on which something is launched."""
+    items, categories = pack.catalog.items, pack.catalog.categories
+    noise = standard_normal(np.array([root_key("popularity", item.id) for item in items], dtype=np.uint64))
+    score = np.array([item.quality for item in items]) + LONG_TAIL * noise
+    launch = np.array([item.launch_day for item in items])
+    category = np.array([categories.index(item.category) for item in items])
+    scores = [np.where(category == number, score, -np.inf) for number in range(len(categories))]
+    for persona in pack.personas:
+        taste = np.array([persona.tastes.get(name, UNNAMED_TASTE if persona.tastes else 1.0) for name in categories])
+        scores.append(score + 1.5 * np.log(np.maximum(taste, 1e-3) / taste.max())[category])
+    scores.append(score)
+    scores.append(launch + 0.01 * score)
+    orders = [np.argsort(-s, kind="stable")[: int(np.isfinite(s).sum())] for s in scores]
+    days = np.unique(launch)
+    days = days if len(days) <= MAX_EPOCHS else days[np.linspace(0, len(days) - 1, MAX_EPOCHS).astype(int)]
+    ranked = np.full((len(days), len(orders), DEPTH), -1, dtype=np.int32)
+    length = np.zeros((len(days), len(orders)), dtype=np.int64)
+    for epoch, day in enumerate(days.tolist()):
+        for row, order in enumerate(orders):
+            present = order[launch[order] <= day][:DEPTH]
+            ranked[epoch, row, : len(present)] = present
+            length[epoch, row] = len(present)
+    slates = list(pack.product.slates.values())
+    rules = {"category": 0, "related": 0, "personal": 1, "popular": 2, "newest": 3}
+    widest = max((slate.size for slate in slates), default=1)
+    return Rankings(
+        ranked=ranked,
+        length=length,
+        first_day=days.astype(np.int64),
+        size=np.array([slate.size for slate in slates], dtype=np.int64),
+        exploration=np.array([slate.exploration for slate in slates]),
+        rule=np.array([rules[slate.ranking] for slate in slates], dtype=np.int64),
+        examination=np.array([[s.examination**k for k in range(widest)] for s in slates]).reshape(len(slates), widest),
+        categories=len(categories),
+        personas=len(pack.personas),
+    )
+
+
+def show(
+    rankings: Rankings, slate: I64, listed: I64, page: npt.NDArray[Any], day: I64, key: U64
+) -> tuple[I32, npt.NDArray[np.bool_]]:
+    """The items [n, widest] shown (-1: nothing in this position), and where the ranked item stands.
+
+    A page past the end of a ranking shows its last page. The second result, together with the slate and its list, is
+    what the propensities follow from (see `propensities`).
+    """
+    widest = rankings.examination.shape[1]
+    slot = np.arange(widest)
+    size = rankings.size[slate]
+    epoch = np.maximum(np.searchsorted(rankings.first_day, day, side="right") - 1, 0)
+    length = rankings.length[epoch, listed]
+    page = np.minimum(page, np.maximum(length - 1, 0) // size)
+    base = (page * size)[:, None] + slot
+    inside = (slot < size[:, None]) & (base < length[:, None])
+    bits = fold(key[:, None], _SLOT + slot[None, :])
+    explore = (bits >> np.uint64(32)).astype(np.float64) * 2.0**-32 < rankings.exploration[slate][:, None]
+    alike = np.maximum((length[:, None] - slot + size[:, None] - 1) // size[:, None], 1)
+    other = (((bits & np.uint64(0xFFFFFFFF)).astype(np.float64) * 2.0**-32) * alike).astype(np.int64)
+    rank = np.where(explore, slot + other * size[:, None], base)
+    rank = np.where(inside, rank, 0)
+    items = rankings.ranked[epoch[:, None], listed[:, None], rank]
+    return np.where(inside, items, -1).astype(np.int32), rank == base
+
+
+def propensities(rankings: Rankings, slate: I64, listed: I64, day: I64, as_ranked: npt.NDArray[np.bool_]) -> F64:
+    """The probability [n, widest] with which the policy puts the shown item into its position."""
+    slot = np.arange(as_ranked.shape[1])
+    size = rankings.size[slate][:, None]
+    epoch = np.maximum(np.searchsorted(rankings.first_day, day, side="right") - 1, 0)
+    alike = np.maximum((rankings.length[epoch, listed][:, None] - slot + size - 1) // size, 1)
+    exploration = rankings.exploration[slate][:, None]
+    chance: F64 = (1.0 - exploration) * as_ranked + exploration / alike
+    return chance
