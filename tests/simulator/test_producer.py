@@ -1,0 +1,219 @@
+"""Both producers keep the contract; the real one also bounds its memory, its waiting and its noise."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from typing import Any
+
+import pytest
+
+from personas.connection import KafkaConnection
+from personas.errors import DeliveryError
+from personas.topics import TopicSpec
+from simulator.broker import EmbeddedBroker, free_port
+from simulator.producer import (
+    ClientLog,
+    EventProducer,
+    MemoryProducer,
+    MessageProducer,
+    Record,
+    producer_options,
+)
+from simulator.topic_admin import provision
+from tests.contracts.producer import ProducerContract
+
+
+class TestMemoryProducer(ProducerContract):
+    def producer(self) -> MemoryProducer:
+        return MemoryProducer()
+
+    def topic(self) -> str:
+        return "topic"
+
+    def written(self, producer: MessageProducer, topic: str) -> list[Record]:
+        assert isinstance(producer, MemoryProducer)
+        return [record for record in producer.records if record.topic == topic]
+
+    def broken(self) -> MemoryProducer:
+        return MemoryProducer(trouble="Local: Message timed out")
+
+
+def read_all(connection: KafkaConnection, topic: str, partitions: int) -> list[Record]:
+    from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+    consumer = Consumer(
+        {**connection.client_options(), "group.id": "tests", "enable.partition.eof": True, "fetch.wait.max.ms": 20}
+    )
+    try:
+        records: list[Record] = []
+        open_ends = set(range(partitions))
+        consumer.assign([TopicPartition(topic, number, 0) for number in open_ends])
+        while open_ends:
+            message = consumer.poll(5)
+            assert message is not None
+            if message.error():
+                assert message.error().code() == KafkaError._PARTITION_EOF
+                open_ends.discard(message.partition())
+            else:
+                headers = tuple(message.headers() or ())
+                records.append(Record(topic, message.partition(), message.key(), message.value(), headers))
+        return records
+    finally:
+        consumer.close()
+
+
+@pytest.mark.kafka
+class TestEventProducer(ProducerContract):
+    @pytest.fixture(autouse=True)
+    def _broker(self, embedded_broker: EmbeddedBroker) -> None:
+        self.connection = embedded_broker.connection
+
+    def producer(self) -> EventProducer:
+        return EventProducer(self.connection)
+
+    def topic(self) -> str:
+        name = f"produced-{uuid.uuid4().hex}"
+        provision(self.connection, [TopicSpec(name, 3, "user id", "")])
+        return name
+
+    def written(self, producer: MessageProducer, topic: str) -> list[Record]:
+        return read_all(self.connection, topic, 3)
+
+    def broken(self) -> EventProducer:
+        return EventProducer(away(), delivery_timeout=0.3)
+
+    def test_more_than_the_buffer_holds_waits_and_loses_nothing(self) -> None:
+        topic = self.topic()
+        values = [b"%d" % n for n in range(5000)]
+        with EventProducer(self.connection, buffer_messages=100) as producer:
+            producer.send(topic, values, [b"k"] * 5000, [1] * 5000)
+            producer.flush()
+        assert [record.value for record in self.written(producer, topic)] == values
+
+    def test_latency_is_measured(self) -> None:
+        topic = self.topic()
+        with self.producer() as producer:
+            deadline = time.monotonic() + 10
+            while producer.counts().latency_seconds == 0 and time.monotonic() < deadline:
+                producer.send(topic, [b"v"] * 100, [b"k"] * 100, [0] * 100)
+                producer.flush()
+            assert 0 < producer.counts().latency_seconds < 5
+
+    def test_record_too_large_is_named_and_counted_up_to_it(self) -> None:
+        topic = self.topic()
+        with self.producer() as producer:
+            with pytest.raises(DeliveryError, match=r"record of 2000000 bytes for produced-.*too large") as caught:
+                producer.send(topic, [b"small", b"x" * 2_000_000, b"after"], [b"k"] * 3, [0] * 3)
+            assert "The record begins: xxx" in caught.value.hint
+            assert producer.counts().produced == 1
+            producer.flush()
+
+    def test_unknown_partition(self) -> None:
+        topic = self.topic()
+        producer = self.producer()
+        with pytest.raises(DeliveryError, match="Unknown partition"):
+            producer.send(topic, [b"v"], [b"k"], [99])
+            producer.flush(10)
+        producer.close()
+
+    def test_nothing_is_lost_or_doubled_when_the_broker_is_slow(self) -> None:
+        """A broker that is stopped (SIGSTOP) for a moment makes the client retry; the records stay in order."""
+        import psutil
+
+        with EmbeddedBroker() as broker:
+            provision(broker.connection, [TopicSpec("slow", 1, "", "")])
+            assert broker._process is not None
+            process = psutil.Process(broker._process.pid)
+            values = [b"%d" % n for n in range(20_000)]
+            with EventProducer(broker.connection) as producer:
+                producer.send("slow", values[:10_000], [b"k"] * 10_000, [0] * 10_000)
+                process.suspend()
+                threading.Timer(0.5, process.resume).start()
+                producer.send("slow", values[10_000:], [b"k"] * 10_000, [0] * 10_000)
+                producer.flush()
+            assert [record.value for record in read_all(broker.connection, "slow", 1)] == values
+
+
+def away() -> KafkaConnection:
+    return KafkaConnection(bootstrap_servers=f"127.0.0.1:{free_port('127.0.0.1')}")
+
+
+def test_failure_says_who_and_why() -> None:
+    connection = away()
+    producer = EventProducer(connection, delivery_timeout=0.2)
+    producer.send("events", [b"v"], [b"k"], [0])
+    with pytest.raises(DeliveryError, match=rf"{connection.bootstrap_servers} did not take 1 records: events") as error:
+        producer.flush(10)
+    assert "timed out" in str(error.value)
+    assert "Connection refused" in str(error.value)
+    producer.close()
+
+
+def test_flush_ends_in_time_while_the_broker_is_away() -> None:
+    producer = EventProducer(away())
+    producer.send("events", [b"v"] * 3, [b"k"] * 3, [0] * 3)
+    started = time.monotonic()
+    with pytest.raises(DeliveryError, match="3 records are not acknowledged"):
+        producer.flush(0.2)
+    assert time.monotonic() - started < 2
+    producer.close()
+
+
+def test_stop_frees_a_send_that_waits_for_a_broker_that_is_away() -> None:
+    producer = EventProducer(away(), buffer_messages=10)
+    stopper = threading.Timer(0.2, producer.stop, [0.1])
+    stopper.start()
+    started = time.monotonic()
+    with pytest.raises(DeliveryError, match="given up while stopping"):
+        producer.send("events", [b"v"] * 100, [b"k"] * 100, [0] * 100)
+    assert 0.2 < time.monotonic() - started < 2
+    assert producer.counts().produced == 10
+    stopper.join()
+    producer.close()
+
+
+def test_interrupt_ends_a_send_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    import signal
+
+    producer = EventProducer(away(), buffer_messages=10)
+    threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        producer.send("events", [b"v"] * 100, [b"k"] * 100, [0] * 100)
+    producer.close()
+
+
+def test_client_says_nothing_on_standard_error(capfd: pytest.CaptureFixture[str], caplog: Any) -> None:
+    caplog.set_level(logging.DEBUG)
+    producer = EventProducer(away(), delivery_timeout=0.2)
+    producer.send("events", [b"v"], [b"k"], [0])
+    with pytest.raises(DeliveryError):
+        producer.flush(10)
+    producer.close()
+    assert capfd.readouterr().err == ""
+    refused = [record for record in caplog.records if "Connection refused" in record.getMessage()]
+    assert {record.levelno for record in refused} == {logging.DEBUG}
+
+
+def test_client_log_keeps_the_level_of_what_is_not_noise(caplog: Any) -> None:
+    caplog.set_level(logging.DEBUG)
+    log = ClientLog(logging.getLogger("somewhere"))
+    log.log(logging.ERROR, "%s [%s] %s", "FAIL", "rdkafka#producer-1", "connection refused")
+    log.log(logging.ERROR, "%s [%s] %s", "FATAL", "rdkafka#producer-1", "fenced")
+    assert [(r.levelno, r.getMessage()) for r in caplog.records] == [
+        (logging.DEBUG, "FAIL [rdkafka#producer-1] connection refused"),
+        (logging.ERROR, "FATAL [rdkafka#producer-1] fenced"),
+    ]
+
+
+def test_options_promise_no_loss_and_bounded_memory() -> None:
+    options = producer_options(KafkaConnection(bootstrap_servers="k:1"), buffer_messages=7, delivery_timeout=1.5)
+    assert options["bootstrap.servers"] == "k:1"
+    assert options["enable.idempotence"] is True
+    assert options["acks"] == "all"
+    assert options["compression.type"] == "zstd"
+    assert options["queue.buffering.max.messages"] == 7
+    assert options["queue.buffering.max.kbytes"] <= 256 * 1024
+    assert options["delivery.timeout.ms"] == 1500
