@@ -1,0 +1,240 @@
+"""From what was played to messages: the JSON of events, session summaries, users and labels, in columns.
+
+The envelope is the contract of `personas.event`. Messages carry the keys that order them: (time, user, tie) is a total
+order of the messages of a topic that does not depend on how the run was cut into pieces.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from personas import event as contract
+from personas.pack import Pack
+from personas.population import Population, device_names, trait_names
+from personas.provenance import RunIdentity
+from personas.randomness import fold
+from simulator import text
+from simulator.engine import Played
+from simulator.properties import Properties, Rows
+from simulator.slates import Rankings, propensities
+
+SESSION_KEY = 1_000_000
+_SESSION_BITS = 16
+
+
+@dataclass(frozen=True)
+class Messages:
+    """Messages of one topic: the sort keys (`time` in milliseconds after the start of the run, `user` the user's number
+    in the whole population, `tie` within user and instant), `row` the user's row in the shard's population, `kind` the
+    number of the event type (-1 for Dayone's own types), and the values."""
+
+    time: npt.NDArray[np.int64]
+    user: npt.NDArray[np.int64]
+    tie: npt.NDArray[np.int64]
+    row: npt.NDArray[np.int64]
+    kind: npt.NDArray[np.int64]
+    values: pa.Array
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def take(self, rows: npt.NDArray[Any]) -> Messages:
+        return Messages(
+            self.time[rows], self.user[rows], self.tie[rows], self.row[rows], self.kind[rows],
+            self.values.take(pa.array(rows)),
+        )  # fmt: skip
+
+    @staticmethod
+    def join(parts: list[Messages]) -> Messages:
+        return Messages(
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("time", "user", "tie", "row", "kind")),
+            pa.concat_arrays([part.values for part in parts]),
+        )
+
+
+def no_messages() -> Messages:
+    empty = np.zeros(0, dtype=np.int64)
+    return Messages(empty, empty, empty, empty, empty, pa.array([], pa.string()))
+
+
+class Encoder:
+    """Encodes what an engine played for one run."""
+
+    def __init__(self, pack: Pack, identity: RunIdentity, population: Population, rankings: Rankings) -> None:
+        self.pack, self.population, self.rankings = pack, population, rankings
+        self.properties = Properties(pack)
+        self.calendar = text.Calendar(identity.start)
+        self.ids = pa.array(population.ids.astype(str), pa.string())
+        self.devices = text.quoted(device_names(pack))
+        self.personas = text.quoted([persona.name for persona in pack.personas])
+        self.intents = text.quoted(list(pack.product.intents))
+        self.problems = text.quoted(list(pack.product.problems) or ["none"])
+        self._source = f'","source":"/dayone/{identity.product}","type":"'
+        self._origin = (
+            f'","synthetic":true,"runid":"{identity.run_id}","generator":"{identity.generator}",'
+            f'"generation":{identity.generation},'
+        )
+
+    def _envelope(self, id_: pa.Array, kind: str, time: pa.Array, user: pa.Array, session: pa.Array | None) -> list[Any]:
+        pieces: list[Any] = ['{"specversion":"1.0","id":"', id_, f'{self._source}{kind}","time":"', time]
+        pieces += ['","subject":"', user, self._origin]
+        if session is not None:
+            pieces += ['"sessionid":"', session, '",']
+        return [*pieces, '"data":{']
+
+    def _session_ids(self, row: npt.NDArray[Any], session: npt.NDArray[Any]) -> pa.Array:
+        return text.join(text.look_up(self.ids, row), "-", text.integers(session))
+
+    def events(self, played: Played) -> Messages:
+        """All events, type by type; not yet in the order of time."""
+        columns = played.events
+        parts = []
+        for number, name in enumerate(self.pack.product.events):
+            rows = np.flatnonzero(columns["event"] == number)
+            if len(rows):
+                parts.append(self._events_of_type(number, name, {k: v[rows] for k, v in columns.items()}, played))
+        return Messages.join(parts) if parts else no_messages()
+
+    def _events_of_type(self, number: int, name: str, columns: dict[str, Any], played: Played) -> Messages:
+        row, session = columns["user"].astype(np.int64), columns["session"].astype(np.int64)
+        key = fold(fold(self.population.key[row], session + SESSION_KEY), columns["sequence"])
+        session_id = self._session_ids(row, session)
+        slates, bags = played.slates["items"], played.bags
+        rows = Rows(
+            columns=columns,
+            key=key,
+            session_id=session_id,
+            device=text.look_up(self.devices, self.population.device[row]),
+            slate_items=slates[columns["slate"]] if self.pack.product.events[name].slate else slates[:0],
+            bags=bags[columns["bag"]] if len(bags) and (columns["bag"] >= 0).all() else bags[:0],
+        )
+        id_ = text.join(session_id, ".", text.integers(columns["sequence"]))
+        user = text.look_up(self.ids, row)
+        envelope = self._envelope(id_, name, self.calendar.text(columns["time"]), user, session_id)
+        values = text.join(*envelope, *self.properties.fragments(name, rows), "}}")
+        return Messages(
+            time=columns["time"],
+            user=self.population.number[row],
+            tie=(session << _SESSION_BITS) + columns["sequence"],
+            row=row,
+            kind=np.full(len(row), number, dtype=np.int64),
+            values=values,
+        )
+
+    def sessions(self, played: Played) -> Messages:
+        """The summaries of all sessions."""
+        columns = played.sessions
+        row, session = columns["user"].astype(np.int64), columns["session"].astype(np.int64)
+        session_id, ended = self._session_ids(row, session), self.calendar.text(columns["ended"])
+        envelope = self._envelope(session_id, contract.SESSION, ended, text.look_up(self.ids, row), session_id)
+        values = text.join(
+            *envelope, '"number":', text.integers(session), ',"started":"', self.calendar.text(columns["started"]),
+            '","ended":"', ended, '","events":', text.integers(columns["events"]),
+            ',"items":', text.integers(columns["items"]), ',"device":', self._device(row),
+            ',"converted":', _booleans(columns["converted"]), ',"value":', text.fixed(columns["value_cents"], 2), "}}",
+        )  # fmt: skip
+        return self._own(columns["ended"], row, session, values)
+
+    def session_labels(self, played: Played) -> Messages:
+        """The ground truth of all sessions."""
+        columns = played.sessions
+        row, session = columns["user"].astype(np.int64), columns["session"].astype(np.int64)
+        session_id = self._session_ids(row, session)
+        time = self.calendar.text(columns["ended"])
+        id_ = text.join(session_id, ".label")
+        envelope = self._envelope(id_, contract.SESSION_LABEL, time, text.look_up(self.ids, row), session_id)
+        problems, slates = self._per_session(played)
+        values = text.join(
+            *envelope, '"persona":', text.look_up(self.personas, self.population.persona[row]),
+            ',"intent":', text.look_up(self.intents, columns["intent"]),
+            ',"intent_reached":', _booleans(columns["reached"]),
+            ',"satisfaction":', text.floats(columns["satisfaction"]), ',"churned":', _booleans(columns["churned"]),
+            ',"weight":', text.floats(columns["weight"]), ',"history_weight":', text.floats(columns["history_weight"]),
+            ',"problems":', problems, ',"slates":', slates, "}}",
+        )  # fmt: skip
+        return self._own(columns["ended"], row, session, values)
+
+    def _per_session(self, played: Played) -> tuple[pa.Array, pa.Array]:
+        """The lists of problems and of slates of each session, in the order of `played.sessions`."""
+        sessions, events = played.sessions, played.events
+        name = (sessions["user"].astype(np.int64) << 32) + sessions["session"]
+        order = np.argsort(name, kind="stable")
+        of = (events["user"].astype(np.int64) << 32) + events["session"]
+        problem_rows = np.flatnonzero(events["problem"] >= 0)
+        slate_rows = np.flatnonzero(events["slate"] >= 0)
+        result = []
+        for rows, render in ((problem_rows, self._problem), (slate_rows, self._slate)):
+            session = order[np.searchsorted(name[order], of[rows])] if len(rows) else rows
+            sort = np.lexsort((events["sequence"][rows], session))
+            counts = np.bincount(session, minlength=len(name))
+            result.append(text.lists(render(played, rows[sort]), counts))
+        return result[0], result[1]
+
+    def _problem(self, played: Played, rows: npt.NDArray[Any]) -> pa.Array:
+        if not len(rows):
+            return pa.array([], pa.string())
+        name = text.look_up(self.problems, played.events["problem"][rows])
+        return text.join('{"sequence":', text.integers(played.events["sequence"][rows]), ',"problem":', name, "}")
+
+    def _slate(self, played: Played, rows: npt.NDArray[Any]) -> pa.Array:
+        if not len(rows):
+            return pa.array([], pa.string())
+        shown = {name: column[played.events["slate"][rows]] for name, column in played.slates.items()}
+        there = shown["items"] >= 0
+        slate, day = shown["slate"].astype(np.int64), shown["day"].astype(np.int64)
+        chance = propensities(self.rankings, slate, shown["listed"].astype(np.int64), day, shown["as_ranked"])
+        distinct, place = np.unique(np.round(chance[there], 6), return_inverse=True)
+        counts = there.sum(axis=1)
+        listed = text.lists(text.look_up(text.numbers(distinct.tolist()), place), counts)
+        widest = self.rankings.examination.shape[1]
+        looked = [
+            json.dumps([round(value, 6) for value in steps[:count]], separators=(",", ":"))
+            for steps in self.rankings.examination.tolist()
+            for count in range(widest + 1)
+        ]
+        examined = text.look_up(pa.array(looked, pa.string()), slate * (widest + 1) + counts)
+        sequence = text.integers(played.events["sequence"][rows])
+        return text.join('{"sequence":', sequence, ',"propensities":', listed, ',"examinations":', examined, "}")
+
+    def users(self, rows: npt.NDArray[np.int64]) -> Messages:
+        """The records of the given users (rows of the shard's population)."""
+        signed_up = self.population.signed_up[rows]
+        time, user = self.calendar.text(signed_up), text.look_up(self.ids, rows)
+        envelope = self._envelope(user, contract.USER, time, user, None)
+        values = text.join(*envelope, '"signed_up":"', time, '","device":', self._device(rows), "}}")
+        return self._own(signed_up, rows, np.zeros(len(rows), dtype=np.int64), values)
+
+    def user_labels(self, rows: npt.NDArray[np.int64]) -> Messages:
+        """The ground truth of the given users."""
+        people = self.population
+        signed_up = people.signed_up[rows]
+        user = text.look_up(self.ids, rows)
+        envelope = self._envelope(
+            text.join(user, ".label"), contract.USER_LABEL, self.calendar.text(signed_up), user, None
+        )
+        pieces: list[Any] = [*envelope, '"persona":', text.look_up(self.personas, people.persona[rows]), ',"traits":{']
+        for column, name in enumerate(trait_names(self.pack)):
+            pieces += [f'{"," if column else ""}"{name}":', text.floats(np.round(people.traits[rows, column], 6))]
+        pieces.append('},"tastes":{')
+        for column, name in enumerate(self.pack.catalog.categories):
+            pieces += [f'{"," if column else ""}"{name}":', text.floats(np.round(people.tastes[rows, column], 6))]
+        rate = text.floats(np.round(people.sessions_per_week[rows], 6))
+        values = text.join(*pieces, '},"sessions_per_week":', rate, "}}")
+        return self._own(signed_up, rows, np.full(len(rows), -1, dtype=np.int64), values)
+
+    def _device(self, row: npt.NDArray[np.int64]) -> pa.Array:
+        return text.look_up(self.devices, self.population.device[row])
+
+    def _own(self, time: npt.NDArray[Any], row: npt.NDArray[Any], tie: npt.NDArray[Any], values: pa.Array) -> Messages:
+        kind = np.full(len(row), -1, dtype=np.int64)
+        return Messages(np.asarray(time, dtype=np.int64), self.population.number[row], tie, row, kind, values)
+
+
+def _booleans(values: npt.NDArray[np.bool_]) -> pa.Array:
+    return text.look_up(pa.array(["false", "true"], pa.string()), values.astype(np.int64))

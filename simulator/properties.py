@@ -1,0 +1,153 @@
+"""Event properties: for each event type of a product, the columns of JSON fragments that fill its `data`.
+
+What a property's `source` means is defined here, one small function each. Draws (`values`, `amount`, phrases) are hashes
+of (user, session, sequence, property) like everything random.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from personas.pack import Pack
+from personas.product import PropertySpec
+from personas.randomness import U64, cumulative_shares, fold, interpolate, pick, uniform
+from simulator import text
+from simulator.behaviour.prior import amount_quantiles
+
+FIRST_PURPOSE = 256
+Columns = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The events of one type: their columns, random keys, and the slates and bags that they refer to."""
+
+    columns: Columns
+    key: U64
+    session_id: pa.Array
+    device: pa.Array
+    slate_items: npt.NDArray[np.int32]
+    bags: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+
+class Properties:
+    """The JSON of all properties of all events of a pack."""
+
+    def __init__(self, pack: Pack) -> None:
+        self.pack = pack
+        items, categories = pack.catalog.items, pack.catalog.categories
+        self.item_tables = {
+            "item.id": text.quoted([item.id for item in items]),
+            "item.title": text.quoted([item.title for item in items]),
+            "item.category": text.quoted([item.category for item in items]),
+            "item.price": text.numbers([item.price for item in items]),
+            "item.quality": text.numbers([item.quality for item in items]),
+        }
+        self.category_names = text.quoted(categories)
+        self.slate_names = {name: json.dumps(name) for name in pack.product.slates}
+        self.titles = text.bare([item.title for item in items])
+        self.item_category = np.array([categories.index(item.category) for item in items])
+        self.plain_categories = text.bare([name.replace("_", " ") for name in categories])
+        oldest = np.array([item.launch_day for item in items]) == 0
+        self.members = [
+            np.flatnonzero((self.item_category == c) & (oldest | ~oldest[self.item_category == c].any()))
+            for c in range(len(categories))
+        ]
+        self.sources: dict[str, Callable[[Rows], pa.Array]] = {
+            "position": lambda rows: text.integers(rows.columns["position"]),
+            "category": lambda rows: text.look_up(self.category_names, rows.columns["category"]),
+            "slate.items": lambda rows: self._list(rows.slate_items),
+            "slate.page": lambda rows: text.integers(rows.columns["page"] + 1),
+            "slate.size": lambda rows: text.integers(rows.columns["shown"]),
+            "bag.count": lambda rows: text.integers(rows.columns["bag_count"]),
+            "bag.value": lambda rows: text.fixed(rows.columns["bag_cents"], 2),
+            "bag.items": lambda rows: self._list(
+                np.where(np.arange(rows.bags.shape[1]) < rows.columns["bag_count"][:, None], rows.bags, -1)
+            ),
+            "session.order": lambda rows: text.join('"o-', rows.session_id, "-", self._sequence(rows), '"'),
+            "session.number": lambda rows: text.integers(rows.columns["session"]),
+            "user.device": lambda rows: rows.device,
+            "load_seconds": lambda rows: text.fixed(rows.columns["load_ms"], 3),
+        }
+        names = [(event, name) for event, spec in pack.product.events.items() for name in spec.properties]
+        self.purpose = {pair: FIRST_PURPOSE + number for number, pair in enumerate(names)}
+
+    def fragments(self, event: str, rows: Rows) -> list[pa.Array | str]:
+        """What stands between the braces of `data` for events of one type."""
+        pieces: list[pa.Array | str] = []
+        for number, (name, spec) in enumerate(self.pack.product.events[event].properties.items()):
+            pieces.append(f'{"," if number else ""}"{name}":')
+            pieces.append(self._value(event, name, spec, rows))
+        return pieces
+
+    def _value(self, event: str, name: str, spec: PropertySpec, rows: Rows) -> pa.Array | str:
+        key = fold(rows.key, self.purpose[event, name]) if spec.source is None or "phrase." in spec.source else rows.key
+        if spec.constant is not None:
+            return json.dumps(spec.constant, ensure_ascii=False)
+        if spec.values is not None:
+            shares = cumulative_shares(np.array([list(spec.values.values())]))
+            drawn = pick(shares, np.zeros(len(rows), dtype=np.int64), uniform(key))
+            return text.look_up(text.quoted(list(spec.values)), drawn)
+        if spec.amount is not None:
+            amounts = interpolate(amount_quantiles(spec.amount), uniform(key))
+            if spec.type == "integer":
+                return text.integers(np.rint(amounts).astype(np.int64))
+            return text.fixed(np.rint(amounts * 100).astype(np.int64), 2)
+        source = str(spec.source)
+        if source.startswith("phrase."):
+            return self._phrase(source.removeprefix("phrase."), rows, key)
+        if source == "slate.name":
+            return self.slate_names[str(self.pack.product.events[event].slate)]
+        if source in self.item_tables:
+            return text.look_up(self.item_tables[source], rows.columns["item"])
+        return self.sources[source](rows)
+
+    def _sequence(self, rows: Rows) -> pa.Array:
+        return text.integers(rows.columns["sequence"])
+
+    def _list(self, items: npt.NDArray[np.int32]) -> pa.Array:
+        there = items >= 0
+        return text.lists(text.look_up(self.item_tables["item.id"], items[there]), there.sum(axis=1))
+
+    def _phrase(self, name: str, rows: Rows, key: U64) -> pa.Array:
+        """One of the product's phrases. {title} and {category} are those of the item that the event is about, or of a
+        random item of the session's category."""
+        phrases = self.pack.product.phrases[name]
+        bits = uniform(key)
+        which = np.minimum((bits * len(phrases)).astype(np.int64), len(phrases) - 1)
+        category = rows.columns["category"].astype(np.int64)
+        chance = uniform(fold(key, 1))
+        sizes = np.array([len(members) for members in self.members])
+        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        flat = np.concatenate(self.members)
+        item = flat[starts[category] + (chance * sizes[category]).astype(np.int64)]
+        item = np.where(rows.columns["item"] >= 0, rows.columns["item"], item)
+        made, order = [], []
+        for number, phrase in enumerate(phrases):
+            chosen = np.flatnonzero(which == number)
+            if len(chosen):
+                pieces: list[pa.Array | str] = ['"']
+                for part in re.split(r"(\{title\}|\{category\})", phrase):
+                    if part == "{title}":
+                        pieces.append(text.look_up(self.titles, item[chosen]))
+                    elif part == "{category}":
+                        pieces.append(text.look_up(self.plain_categories, self.item_category[item[chosen]]))
+                    elif part:
+                        pieces.append(json.dumps(part, ensure_ascii=False)[1:-1])
+                line = text.join(*pieces, '"')
+                made.append(line if isinstance(line, pa.Array) else pa.array([line.as_py()] * len(chosen), pa.string()))
+                order.append(chosen)
+        back = np.empty(len(rows), dtype=np.int64)
+        back[np.concatenate(order)] = np.arange(len(rows))
+        return pa.concat_arrays(made).take(pa.array(back))
