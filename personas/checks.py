@@ -41,7 +41,9 @@ def _product_names(product: Product, source: Lines) -> Iterator[Fault]:
     events, screens = product.events, product.screens
     counters = (*BUILT_IN_COUNTERS, *product.counters)
     yield from _unknown(source, ("start",), [product.start], screens, "a screen")
-    yield from _unknown(source, ("counters",), [n for n in product.counters if n in BUILT_IN_COUNTERS], (), "a new name")
+    for name in product.counters:
+        if name in BUILT_IN_COUNTERS:
+            yield _fault(source, ("counters", name), repr(name), "a name that is not built in")
     for name, event in events.items():
         at: Path_ = ("events", name)
         if name == "leave" or name.startswith("dayone"):

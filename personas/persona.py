@@ -83,7 +83,7 @@ class Activity(Declared):
         """The 168 intensities of a week, Monday 00:00 UTC first."""
         if self.week is not None:
             return self.week
-        assert self.weekday is not None and self.weekend is not None  # noqa: S101 - the validator saw to it
+        assert self.weekday is not None and self.weekend is not None  # the validator saw to it
         return self.weekday * 5 + self.weekend * 2
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 #: Counters that every product has: is an item in focus, how many items are on the slate, how many in the bag,
 #: and which page of the slate is shown (0 is the first).
@@ -44,7 +44,11 @@ def _ordered(value: tuple[int, int]) -> tuple[int, int]:
     return value
 
 
-Bounds = Annotated[tuple[int, int], BeforeValidator(_bounds), AfterValidator(_ordered)]
+_COUNT = {"type": "integer", "minimum": 0}
+_BOUNDS_SCHEMA = {"anyOf": [_COUNT, {"type": "array", "items": _COUNT, "minItems": 2, "maxItems": 2}]}
+Bounds = Annotated[
+    tuple[int, int], BeforeValidator(_bounds), AfterValidator(_ordered), WithJsonSchema(_BOUNDS_SCHEMA)
+]
 
 
 class Amount(Declared):
@@ -202,7 +206,9 @@ class Choice(Declared):
 
 
 class Adoption(Declared):
-    """The Bass model: `innovation` (p) and `imitation` (q), both per day. Source: Bass 1969, Management Science 15(5)."""
+    """The Bass model: `innovation` (p) and `imitation` (q), both per day.
+
+    Source: Bass 1969, Management Science 15(5)."""
 
     innovation: Annotated[float, Field(gt=0, le=1)] = 0.03
     imitation: Annotated[float, Field(ge=0, le=2)] = 0.25
@@ -211,7 +217,8 @@ class Adoption(Declared):
 class Loyalty(Declared):
     """How satisfaction moves and what it does. After a session without problems it closes `recovery` of the gap to
     the persona's level; a reached goal adds `reward` of what is missing to 1. Below the persona's level the rate of
-    return falls in proportion, to no less than `least_return`, and the churn hazard rises up to `churn_factor` times."""
+    return falls in proportion, to no less than `least_return`, and the churn hazard rises, up to `churn_factor`
+    times."""
 
     recovery: Probability = 0.3
     reward: Probability = 0.05
