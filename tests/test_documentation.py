@@ -1,0 +1,220 @@
+"""Every command and every block of the documents does what they say: it is run, in the order of reading.
+
+Each section is one session in an empty folder of its own. `dayone` is the one of this checkout. `make demo` is run as
+what make would run; the other targets are only looked up, because a test that runs the tests never ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.documents import (
+    READ,
+    RUN,
+    Block,
+    Section,
+    Session,
+    commands_of,
+    sections_of,
+    starts_with,
+    statements_of,
+)
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")] if path.exists())
+SECTIONS = [
+    pytest.param(section, id=f"{path.name}: {section.title}")
+    for path in DOCUMENTS
+    for section in sections_of(path.read_text("utf-8"))
+]
+TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+SHELL = {"bash", "sh", "console", "shell"}
+#: A block that is only shown: a picture, output, or a language that nothing here runs.
+SHOWN = {"", "text", "mermaid", "toml", "csv", "dockerfile", "ini", "diff", "java", "javascript", "go"}
+
+
+def session_in(folder: Path) -> Session:
+    """A session whose `dayone` and `python` are those of this checkout, without settings of the caller's."""
+    programs = folder / ".programs"
+    programs.mkdir()
+    for name, first in (("dayone", f"{ROOT / 'dayone.py'} "), ("python", "")):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {first}"$@"\n')
+        program.chmod(0o755)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DAYONE_", "PYTEST_", "COV_"))}
+    environment = {**kept, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
+    return Session(folder, environment)
+
+
+def run_command(session: Session, command: str, block: Block, shown: str) -> None:
+    """Run one command of a shell block, or look up what can't be run here."""
+    expected = int(block.directives.get("fails") or 0)
+    if command.startswith("make"):
+        for target in command.split()[1:]:
+            assert "=" in target or target in TARGETS, f"{shown}: make has no target {target}"
+        if command != "make demo":
+            return
+        command = "dayone demo"
+    if not starts_with(command, RUN):
+        return
+    if "background" in block.directives:
+        session.start(["bash", "-c", f"exec {command}"], shown, block.directives.get("ready", ""))
+    else:
+        session.run(["bash", "-euo", "pipefail", "-c", command], shown, expected)
+
+
+def run_block(session: Session, block: Block) -> None:
+    """Run one block by its language."""
+    place = f"line {block.line}"
+    if block.language in SHELL:
+        for command in commands_of(block.text):
+            assert starts_with(command, (*RUN, *READ)), f"{place}: what is {command.split()[0]}?"
+            if "not-run" not in block.directives:
+                run_command(session, command, block, f"{place}: {command}")
+    elif block.language in {"yaml", "yml"}:
+        yaml.safe_load(block.text)
+    elif block.language == "json":
+        json.loads(block.text)
+    elif block.language == "python":
+        compile(block.text, place, "exec")
+        if "background" in block.directives:
+            program = session.folder / f".block-{block.line}.py"
+            program.write_text(block.text)
+            session.start(["python", str(program)], place, block.directives.get("ready", ""))
+        elif "not-run" not in block.directives:
+            session.run(["python", "-"], place, text=block.text)
+    elif block.language == "sql":
+        for statement in statements_of(block.text) if "not-run" not in block.directives else ():
+            session.run(["dayone", "sql", statement], f"{place}: {statement}")
+    else:
+        assert block.language in SHOWN, f"{place}: no test knows how to run {block.language}"
+
+
+def run_section(section: Section, folder: Path) -> list[str]:
+    """Run all blocks of a section; returns the programs that some of them needed and that are missing."""
+    session, missing = session_in(folder), list[str]()
+    try:
+        for block in section.blocks:
+            needs = [name.strip() for name in block.directives.get("needs", "").split(",") if name.strip()]
+            absent = [name for name in needs if shutil.which(name) is None]
+            missing += absent
+            if not absent:
+                run_block(session, block)
+    finally:
+        session.stop()
+    return missing
+
+
+def test_there_is_a_readme() -> None:
+    if not DOCUMENTS:
+        pytest.skip("there is no README.md yet")
+    assert SECTIONS
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.xdist_group("default-ports")
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_section_does_what_it_says(section: Section, tmp_path: Path) -> None:
+    if missing := run_section(section, tmp_path):
+        pytest.skip(f"all else passed, but these are not installed: {', '.join(missing)}")
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=path.name) for path in DOCUMENTS])
+def test_every_block_not_run_has_a_reason(path: Path) -> None:
+    for section in sections_of(path.read_text("utf-8")):
+        for block in section.blocks:
+            assert block.directives.get("not-run", "given"), f"line {block.line}: not-run needs a reason"
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=path.name) for path in DOCUMENTS])
+def test_every_link_into_the_checkout_leads_somewhere(path: Path) -> None:
+    for link in re.findall(r"\]\(([^)#\s]+)", path.read_text("utf-8")):
+        assert "://" in link or link.startswith("mailto:") or (path.parent / link).exists(), link
+
+
+# The machinery itself, which has to be able to fail
+
+
+DOCUMENT = """\
+# Title
+```bash
+dayone demo  # comment
+```
+## One
+<!-- needs: kcat, jq -->
+<!-- background --> <!-- ready: http://127.0.0.1:1/health -->
+```bash
+# only a comment
+dayone up \\
+    shop
+dayone sql "select 1
+            as one"
+```
+## Two
+no block
+## Three
+~~~sql
+-- why
+select 1;
+select 2
+~~~
+"""
+
+
+def test_reading_sections_blocks_and_directives() -> None:
+    top, one, three = sections_of(DOCUMENT)
+    assert (top.title, one.title, three.title) == ("(top)", "One", "Three")
+    assert top.blocks[0].directives == {}
+    assert one.blocks[0].directives == {
+        "needs": "kcat, jq",
+        "background": "",
+        "ready": "http://127.0.0.1:1/health",
+    }
+    assert commands_of(top.blocks[0].text) == ["dayone demo  # comment"]
+    assert commands_of(one.blocks[0].text) == ["dayone up  shop", 'dayone sql "select 1\n            as one"']
+    assert list(statements_of(three.blocks[0].text)) == ["select 1", "select 2"]
+    assert three.blocks[0].line == 18
+
+
+@pytest.mark.parametrize("text", ["```bash\ndayone demo\n", '```bash\necho "open\n```\n'])
+def test_a_document_that_never_ends_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="never"):
+        run_section(sections_of(text)[0], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("block", "complaint"),
+    [
+        ("```bash\nrm -rf everything\n```", "what is rm"),
+        ("```bash\nmake coffee\n```", "no target coffee"),
+        ("```bash\ndayone no-such-command\n```", "exit code 2, expected 0"),
+        ("```bash\npython -c 'import sys; sys.exit(3)' | cat\n```", "exit code 3, expected 0"),
+        ("<!-- fails: 3 -->\n```bash\npython -c 'pass'\n```", "exit code 0, expected 3"),
+        ("```python\nraise SystemExit(4)\n```", "exit code 4, expected 0"),
+        ("```cobol\nSTOP RUN.\n```", "cobol"),
+        ("<!-- background -->\n```bash\npython -c 'raise SystemExit(5)'\n```", "ended with 5"),
+        ("<!-- background -->\n```bash\npython -c 'raise SystemExit(5)'\n```\n```bash\nls\n```", "ended with 5"),
+    ],
+)
+def test_what_does_not_work_is_found(block: str, complaint: str, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match=complaint):
+        run_section(sections_of(block)[0], tmp_path)
+
+
+def test_a_section_shares_its_folder_and_ends_its_background(tmp_path: Path) -> None:
+    wait = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    background = f"<!-- background -->\n```bash\npython -c '{wait}'\n```\n"
+    text = f"{background}```bash\nls .background-0.log\necho a > b\ncat b\n```\n"
+    assert run_section(sections_of(text)[0], tmp_path) == []
+    process = int((tmp_path / ".background-0.log").read_text().split()[0])
+    assert subprocess.run(["kill", "-0", str(process)], capture_output=True).returncode != 0
