@@ -128,6 +128,18 @@ class Engine:
                         pool.keep(np.flatnonzero(~ended))
         return Played(self._events.take(), self._sessions.take(), self._slates.take(), self._bags.take()["items"])
 
+    def change_arrival_rate(self, at: int, factor: float) -> None:
+        """From the instant `at` on (everything before has been played) users come back `factor` times as often as
+        declared. Sessions that are already due later are moved: what is left of an exponential gap is exponential
+        again, so shrinking it is the same as drawing it anew, and needs no other random number."""
+        before = self.arrival_rates[-1][1]
+        self.arrival_rates.append((at, factor))
+        rows = np.flatnonzero((self.next_start >= at) & (self.next_start < NEVER) & (self.sessions > 0))
+        persona = self.population.persona[rows]
+        now = self.arrivals.activity(np.full(len(rows), at), persona)
+        left = self.arrivals.activity(self.next_start[rows], persona) - now
+        self.next_start[rows] = np.maximum(self.arrivals.instant(now + left * (before / factor), persona), at)
+
     def _begin(self, pool: Pool, rows: npt.NDArray[np.int64]) -> None:
         user = pool.user[rows]
         key = fold(self.population.key[user], self.sessions[user] + 1_000_000)

@@ -1,0 +1,67 @@
+"""The order of messages: hold back what lies in the future, give out what is due, skip what a topic already holds.
+
+What a session does after the instant up to which the run was played is known, but not yet due; it waits here. So the
+messages of a topic leave in one total order, (time, user, tie), however the run was cut into pieces; and a partition
+that ends with a certain message holds all of its messages up to that one. That is why a run resumes without saved
+state: everything up to the last message of a partition is skipped.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simulator.encode import Messages, no_messages
+from simulator.world import I64
+
+Position = tuple[int, int, int]
+
+
+class Sequence:
+    """The messages of one topic. `held` maps a partition to the position of the last message that it already has."""
+
+    def __init__(self, topic: str, partition_of_row: I64, held: dict[int, Position] | None = None) -> None:
+        self.topic = topic
+        self._partition = partition_of_row
+        self._held = dict(held or {})
+        self._waiting = no_messages()
+        owned = set(np.unique(partition_of_row).tolist())
+        #: Up to this instant (milliseconds, inclusive) every partition holds everything: need not be encoded.
+        self.complete_until = min((p[0] for p in self._held.values()), default=-1)
+        if not owned <= set(self._held):
+            self.complete_until = -1
+
+    def add(self, messages: Messages) -> None:
+        """Take messages in, in any order."""
+        if len(messages):
+            self._waiting = Messages.join([self._waiting, messages]) if len(self._waiting) else messages
+
+    def due(self, until: int) -> Messages:
+        """The messages before `until`, in order, without those that the topic has."""
+        now = self._waiting.time < until
+        if now.all():
+            ready, self._waiting = self._waiting, no_messages()
+        else:
+            ready, self._waiting = self._waiting.take(np.flatnonzero(now)), self._waiting.take(np.flatnonzero(~now))
+        if self._held and len(ready):
+            ready = ready.take(np.flatnonzero(self._missing(ready)))
+        return ready.take(np.lexsort((ready.tie, ready.user, ready.time)))
+
+    def partitions(self, messages: Messages) -> I64:
+        """The partition of each message."""
+        return self._partition[messages.row]
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for their time."""
+        return len(self._waiting)
+
+    def _missing(self, messages: Messages) -> np.ndarray:  # type: ignore[type-arg]
+        partition = self.partitions(messages)
+        missing = np.ones(len(messages), dtype=bool)
+        for number, (time, user, tie) in self._held.items():
+            later = (messages.time > time) | (
+                (messages.time == time)
+                & ((messages.user > user) | ((messages.user == user) & (messages.tie > tie)))
+            )
+            missing &= (partition != number) | later
+        return missing
