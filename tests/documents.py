@@ -77,11 +77,8 @@ def commands_of(text: str) -> list[str]:
     """The commands of a shell block: lines joined over backslashes and open quotes, without comments."""
     commands: list[str] = []
     pending = ""
-    for line in text.splitlines():
+    for line in re.sub(r"\s*\\\n\s*", " ", text).splitlines():
         pending = f"{pending}\n{line}" if pending else line.removeprefix("$ ").strip()
-        if pending.endswith("\\"):
-            pending = pending[:-1].rstrip() + " "
-            continue
         try:
             words = shlex.split(pending, comments=True)
         except ValueError:  # a quote is open: the command goes on in the next line
@@ -143,19 +140,21 @@ class Session:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.started.append((described, process))
         end = time.monotonic() + patience
         while not (answers(ready) if ready else log.stat().st_size):
             assert process.poll() is None, f"{described} ended with {process.returncode}\n{log.read_text()}"
-            assert time.monotonic() < end, f"{described} was not ready in {patience:.0f} s\n{log.read_text()}"
-            time.sleep(0.1)
+            if time.monotonic() > end:
+                process.kill()
+                process.wait()
+                raise AssertionError(f"{described} was not ready in {patience:.0f} s\n{log.read_text()}")
+            time.sleep(0.05)
+        self.started.append((described, process))
 
     def stop(self, patience: float = 45.0) -> None:
         """Interrupt what runs in the background, the last one first; each has to end cleanly."""
         faults = []
         for described, process in reversed(self.started):
-            early = process.poll()
-            if early is None:
+            if process.poll() is None:
                 process.send_signal(signal.SIGINT)
                 try:
                     process.wait(patience)
@@ -163,7 +162,7 @@ class Session:
                     process.kill()
                     process.wait()
             if process.returncode not in {0, 130, -signal.SIGINT}:
-                faults.append(f"{described}: exit code {process.returncode} after an interruption")
+                faults.append(f"{described}: ended with {process.returncode}, not with an interruption")
         self.started.clear()
         assert not faults, "\n".join(faults)
 

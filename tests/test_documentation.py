@@ -181,7 +181,7 @@ def test_reading_sections_blocks_and_directives() -> None:
         "ready": "http://127.0.0.1:1/health",
     }
     assert commands_of(top.blocks[0].text) == ["dayone demo  # comment"]
-    assert commands_of(one.blocks[0].text) == ["dayone up  shop", 'dayone sql "select 1\n            as one"']
+    assert commands_of(one.blocks[0].text) == ["dayone up shop", 'dayone sql "select 1\n            as one"']
     assert list(statements_of(three.blocks[0].text)) == ["select 1", "select 2"]
     assert three.blocks[0].line == 18
 
@@ -203,7 +203,7 @@ def test_a_document_that_never_ends_is_refused(text: str, tmp_path: Path) -> Non
         ("```python\nraise SystemExit(4)\n```", "exit code 4, expected 0"),
         ("```cobol\nSTOP RUN.\n```", "cobol"),
         ("<!-- background -->\n```bash\npython -c 'raise SystemExit(5)'\n```", "ended with 5"),
-        ("<!-- background -->\n```bash\npython -c 'raise SystemExit(5)'\n```\n```bash\nls\n```", "ended with 5"),
+        ("<!-- background -->\n```bash\npython -uc 'print(1); raise SystemExit(5)'\n```\n", "ended with 5"),
     ],
 )
 def test_what_does_not_work_is_found(block: str, complaint: str, tmp_path: Path) -> None:
