@@ -1,0 +1,161 @@
+"""What a topic already holds: the last message of each partition that somebody asks for, and where it ends.
+
+This is how a run is resumed without saved state: the last session found in the topic is the last one played. May
+know offsets and bytes; what a message means is the caller's `accept`. confluent-kafka is taken for it, with
+partitions assigned by hand and no consumer group: it reads a million records a second and says where a partition
+ends, which matters because the embedded broker answers a question for the latest offset with the *first* offset of
+the last batch, plus one. So ends are found by reading up to them, and are never taken from the broker's word.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from personas.connection import KafkaConnection
+from personas.errors import BrokerError
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer
+
+#: How many records before the end are read in one go, growing until something is found.
+STEPS = (1, 100, 1_000, 10_000, 100_000, 1_000_000)
+
+
+def last_messages(
+    connection: KafkaConnection,
+    topic: str,
+    partitions: Iterable[int],
+    accept: Callable[[bytes], bool],
+    *,
+    timeout: float = 60.0,
+) -> dict[int, bytes | None]:
+    """Per partition the value of the last record for which `accept` is true, or None where there is none.
+
+    Reads backwards in windows that grow, each record at most once, so a run that wrote last costs a few records and
+    one that is not there costs the whole partition. Records without a value (deletions) are never accepted. Gaps
+    left by compaction are stepped over. Raises BrokerError when the topic or the broker is not there, or after
+    `timeout` seconds in all.
+    """
+    wanted = sorted(set(partitions))
+    found: dict[int, bytes | None] = dict.fromkeys(wanted)
+    with _reader(connection, timeout) as reader:
+        ranges = {number: reader.range(topic, number) for number in wanted}
+        stops: dict[int, int | None] = {number: None for number, (low, high) in ranges.items() if low < high}
+        step = 0
+        while stops:
+            size = STEPS[min(step, len(STEPS) - 1)]
+            starts = {
+                number: max(ranges[number][0], (ranges[number][1] if stop is None else stop) - size)
+                for number, stop in stops.items()
+            }
+            for number, _, value in reader.read(topic, starts, stops):
+                if value is not None and accept(value):
+                    found[number] = value
+            stops = {
+                number: start for number, start in starts.items() if found[number] is None and start > ranges[number][0]
+            }
+            step += 1
+    return found
+
+
+def end_offsets(
+    connection: KafkaConnection, topic: str, partitions: Iterable[int], *, timeout: float = 10.0
+) -> dict[int, int]:
+    """Per partition the offset that the next record will get. Raises BrokerError as `last_messages` does."""
+    with _reader(connection, timeout) as reader:
+        ranges = {number: reader.range(topic, number) for number in sorted(set(partitions))}
+        ends = {number: high for number, (_, high) in ranges.items()}
+        starts = {number: high - 1 for number, (low, high) in ranges.items() if low < high}
+        for number, offset, _ in reader.read(topic, starts, dict.fromkeys(starts)):
+            ends[number] = max(ends[number], offset + 1)
+    return ends
+
+
+class _Reader:
+    """A consumer without a group, and the moment at which patience ends."""
+
+    def __init__(self, consumer: Consumer, servers: str, timeout: float) -> None:
+        self.trouble = ""
+        self._consumer = consumer
+        self._servers = servers
+        self._timeout = timeout
+        self._deadline = time.monotonic() + timeout
+
+    def range(self, topic: str, partition: int) -> tuple[int, int]:
+        """First offset and the broker's idea of the end: past the end never, at the start only when empty."""
+        from confluent_kafka import KafkaException, TopicPartition
+
+        left = max(0.1, self._deadline - time.monotonic())
+        try:
+            low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=left)
+        except KafkaException as error:
+            raise self._failure(topic, error.args[0]) from error
+        return int(low), int(high)
+
+    def read(
+        self, topic: str, starts: dict[int, int], stops: dict[int, int | None]
+    ) -> Iterator[tuple[int, int, bytes | None]]:
+        """Partition, offset and value from each start up to each stop (None: the end), in order per partition."""
+        from confluent_kafka import KafkaError, TopicPartition
+
+        unfinished = set(starts)
+        self._consumer.assign([TopicPartition(topic, number, start) for number, start in starts.items()])
+        while unfinished:
+            message: Any = self._consumer.poll(0.1)
+            if message is None:
+                if time.monotonic() > self._deadline:
+                    raise self._failure(topic, f"nothing more came within {self._timeout:g} s")
+                continue
+            number, error = message.partition(), message.error()
+            if error is None:
+                stop = stops[number]
+                if number in unfinished and (stop is None or message.offset() < stop):
+                    yield number, message.offset(), message.value()
+                if stop is None or message.offset() + 1 < stop:
+                    continue
+            elif error.code() != KafkaError._PARTITION_EOF:
+                raise self._failure(topic, error)
+            unfinished.discard(number)
+        self._consumer.unassign()
+
+    def _failure(self, topic: str, words: object) -> BrokerError:
+        text = str(words.str() if hasattr(words, "str") else words).rstrip(".")
+        trouble = f" ({self.trouble})" if self.trouble else ""
+        return BrokerError(
+            f"The end of topic {topic} cannot be read from Kafka at {self._servers}: {text}{trouble}.",
+            hint="See that the broker is up and the topic is there; topics are made when a run starts.",
+        )
+
+
+@contextmanager
+def _reader(connection: KafkaConnection, timeout: float) -> Iterator[_Reader]:
+    from confluent_kafka import Consumer
+
+    from simulator.producer import ClientLog
+
+    def on_error(error: Any) -> None:
+        reader.trouble = error.str()
+
+    consumer = Consumer(
+        {
+            **connection.client_options(),
+            "client.id": "dayone-simulator-tail",
+            "group.id": "dayone-simulator-tail",  # required by the client, never joined
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",
+            "allow.auto.create.topics": False,
+            "fetch.wait.max.ms": 20,  # an end is reported after this wait, and ends are what we look for
+            "logger": ClientLog(logging.getLogger("dayone.kafka.tail")),
+            "error_cb": on_error,
+        }
+    )
+    reader = _Reader(consumer, connection.client_options()["bootstrap.servers"], timeout)
+    try:
+        yield reader
+    finally:
+        consumer.close()
