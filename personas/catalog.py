@@ -20,6 +20,7 @@ from personas.source import read_text
 
 COLUMNS = ("id", "title", "category", "price", "quality", "launch_day", "text")
 MAX_ITEMS = 30_000
+MAX_FAULTS = 20
 
 
 class Item(Declared):
@@ -46,7 +47,7 @@ class Catalog(Declared):
 
 
 def load_catalog(path: Path) -> Catalog:
-    """Read and check a catalogue; PackError lists at most 20 faults, each with its line."""
+    """Read and check a catalogue; PackError lists the first 20 faults, each with its line."""
     reader = csv.DictReader(io.StringIO(read_text(path)), strict=True)
     faults: list[Fault] = []
     items: list[Item] = []
@@ -62,10 +63,14 @@ def load_catalog(path: Path) -> Catalog:
             except ValidationError as error:
                 for entry in error.errors(include_url=False):
                     field = ".".join(str(part) for part in entry["loc"])
-                    faults.append(Fault(str(path), field, repr(entry["input"])[:80], entry["msg"], line))
+                    missing = entry["input"] is None
+                    found = "fewer values than columns" if missing else repr(entry["input"])[:80]
+                    expected = f"{len(COLUMNS)} values" if missing else entry["msg"].removeprefix("Input should be ")
+                    faults.append(Fault(str(path), field, found, expected, line))
                 continue
             if None in row:
-                faults.append(Fault(str(path), "", f"{len(row)} or more values", f"{len(COLUMNS)} values", line))
+                extra = len(COLUMNS) + len(row[None])
+                faults.append(Fault(str(path), "", f"{extra} values", f"{len(COLUMNS)} values", line))
             if item.id in first_line:
                 expected = f"ids that occur once (first on line {first_line[item.id]})"
                 faults.append(Fault(str(path), "id", repr(item.id), expected, line))
@@ -79,6 +84,8 @@ def load_catalog(path: Path) -> Catalog:
         faults.append(Fault(str(path), "", f"{len(items)} items", f"at most {MAX_ITEMS}", None))
     if items and min(item.launch_day for item in items) > 0:
         faults.append(Fault(str(path), "launch_day", "no item on day 0", "at least one item with launch_day 0", None))
+    if len(faults) > MAX_FAULTS:
+        faults[MAX_FAULTS:] = [Fault(str(path), "", f"{len(faults) - MAX_FAULTS} more mistakes", "none of them")]
     if faults:
-        raise PackError(f"{path.name} is not valid", tuple(faults[:20]))
+        raise PackError(f"{path.name} is not valid", tuple(faults))
     return Catalog(items=tuple(items))

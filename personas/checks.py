@@ -6,6 +6,7 @@ checks walk the reachable situations (see `situations`) and play nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from personas.errors import Fault
@@ -14,6 +15,9 @@ from personas.product import BUILT_IN_COUNTERS, Product
 from personas.situations import MAX_SITUATIONS, Situations
 from personas.source import Path_, dotted, nearest
 
+#: What a phrase may leave open: both are filled in from the item that it is about.
+PLACEHOLDERS = ("{category}", "{title}")
+
 
 def check_pack(pack: Pack, sources: dict[str, Lines]) -> tuple[Fault, ...]:
     """All faults of a pack whose files are each valid by themselves."""
@@ -21,6 +25,7 @@ def check_pack(pack: Pack, sources: dict[str, Lines]) -> tuple[Fault, ...]:
     faults = list(_product_names(pack.product, product))
     if not faults:
         faults.extend(_ways_out(pack.product, product))
+    faults.extend(_items(pack, product))
     faults.extend(_personas(pack, sources))
     return tuple(faults)
 
@@ -86,12 +91,20 @@ def _product_names(product: Product, source: Lines) -> Iterator[Fault]:
                     yield _fault(source, (*at, "emits"), found, f"legal wherever {event_name} is")
             if problem.empties_slate and event_name in events and events[event_name].slate is None:
                 yield _fault(source, (*at, "empties_slate"), f"{event_name} shows no slate", "events with a slate")
+    for name, phrases in product.phrases.items():
+        for index, phrase in enumerate(phrases):
+            unknown = [part for part in re.findall(r"\{[^{}]*\}", phrase) if part not in PLACEHOLDERS]
+            if unknown:
+                yield _fault(source, ("phrases", name, index), unknown[0], " or ".join(PLACEHOLDERS))
     yield from _unknown(source, ("funnel",), product.funnel, events, "an event")
     conversion = [product.conversion] if product.conversion else []
     yield from _unknown(source, ("conversion",), conversion, events, "an event")
     if product.conversion_value and product.conversion in events:
         known = events[product.conversion].properties
         yield from _unknown(source, ("conversion_value",), [product.conversion_value], known, "a property of it")
+        value = known.get(product.conversion_value)
+        if value is not None and value.type not in ("number", "integer"):
+            yield _fault(source, ("conversion_value",), f"a property of type {value.type}", "a number or an integer")
     by_item = product.item_property
     for name, event in events.items():
         if event.item and by_item and by_item not in event.properties:
@@ -141,6 +154,17 @@ def trapped(situations: Situations) -> set[int]:
     return set(moves) - free
 
 
+def _items(pack: Pack, source: Lines) -> Iterator[Fault]:
+    """A slate of one category must never be empty by itself: every category has something from the first day on."""
+    by_category = [name for name, slate in pack.product.slates.items() if slate.ranking in ("category", "related")]
+    there = {item.category for item in pack.catalog.items if item.launch_day == 0}
+    for category in pack.catalog.categories:
+        if by_category and category not in there:
+            found = f"no item of {category} on day 0 in {pack.product.catalog}"
+            expected = "at least one with launch_day 0 in each category, for this slate to show"
+            yield _fault(source, ("slates", by_category[0]), found, expected)
+
+
 def _personas(pack: Pack, sources: dict[str, Lines]) -> Iterator[Fault]:
     """What personas say about the product and the catalogue, and shares that add up."""
     product = pack.product
@@ -151,6 +175,8 @@ def _personas(pack: Pack, sources: dict[str, Lines]) -> Iterator[Fault]:
         source = sources[f"persona.{persona.name}"]
         yield from _unknown(source, ("intents",), persona.intents, product.intents, "an intent")
         yield from _unknown(source, ("tastes",), persona.tastes, pack.catalog.categories, "a category")
+        if all(persona.tastes.get(category, 1.0) == 0 for category in pack.catalog.categories):
+            yield _fault(source, ("tastes",), "no category with a weight above 0", "at least one")
         for trait in sorted(needed - set(persona.traits)):
             yield _fault(source, ("traits",), f"no trait {trait}", "every trait that product.yaml names")
     total = sum(persona.share for persona in pack.personas)

@@ -21,7 +21,7 @@ from personas.errors import Fault, PackError
 from personas.persona import Persona
 from personas.product import Product
 from personas.provenance import fingerprint
-from personas.source import Path_, parse
+from personas.source import Path_, nearest, parse
 
 SHIPPED = Path(__file__).parent / "packs"
 
@@ -68,7 +68,7 @@ def locate(reference: str | Path) -> Path:
     folder = Path(reference)
     if (folder / "product.yaml").is_file():
         return folder
-    found = "no product.yaml in it" if folder.is_dir() else "no such folder"
+    found = "no product.yaml in it" if folder.is_dir() else "a file" if folder.is_file() else "no such folder"
     fault = Fault(text, "", found, f"a folder with product.yaml, or one of {', '.join(shipped_packs())}")
     raise PackError(f"there is no pack {text!r}", (fault,), hint="Make one with: dayone init DIR")
 
@@ -87,7 +87,7 @@ def load_pack(reference: str | Path) -> Pack:
     except PackError as error:
         faults.extend(error.faults)
     personas: dict[str, Persona] = {}
-    for path in sorted((folder / "personas").glob("*.yaml")):
+    for path in sorted([*(folder / "personas").glob("*.yaml"), *(folder / "personas").glob("*.yml")]):
         try:
             persona, lines = parse(Persona, path)
         except PackError as error:
@@ -95,7 +95,8 @@ def load_pack(reference: str | Path) -> Pack:
             continue
         if persona.name in personas:
             other = sources[f"persona.{persona.name}"].file
-            faults.append(Fault(str(path), "name", repr(persona.name), f"a name that {other} does not have"))
+            expected = f"a name that {other} does not have"
+            faults.append(Fault(str(path), "name", repr(persona.name), expected, nearest(lines, ("name",))))
         personas[persona.name] = persona
         sources[f"persona.{persona.name}"] = Lines(str(path), lines)
     catalog: Catalog | None = None

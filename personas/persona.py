@@ -6,6 +6,7 @@ needs to speak for it (story, voice) stands beside what the simulator needs to p
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -14,6 +15,8 @@ from personas.product import Amount, Declared, Name, Probability, Text, Weight
 
 HOURS = 24
 HOURS_OF_WEEK = 168
+#: What a correlation may name besides the traits.
+RESERVED = ("sessions_per_week", "patience")
 
 
 class Distribution(Declared):
@@ -116,9 +119,34 @@ class Persona(Declared):
             total = sum(getattr(self, what).values())
             if abs(total - 1) > 1e-6:
                 raise ValueError(f"the probabilities of {what} must add up to 1, found {total:g}")
-        known = {*self.traits, "sessions_per_week", "patience"}
+        for name in RESERVED:
+            if name in self.traits:
+                raise ValueError(f"a trait may not be called {name}")
+        names = sorted({*self.traits, *RESERVED})
+        rho: dict[frozenset[str], float] = {}
         for correlation in self.correlations:
+            pair = frozenset(correlation.between)
             for name in correlation.between:
-                if name not in known:
-                    raise ValueError(f"correlations name {name!r}; known: {', '.join(sorted(known))}")
+                if name not in names:
+                    raise ValueError(f"correlations name {name!r}; known: {', '.join(names)}")
+            if len(pair) < 2 or pair in rho:
+                raise ValueError(f"each correlation is between two different names, once: {correlation.between}")
+            rho[pair] = correlation.rho
+        if not _hold_together([[1.0 if a == b else rho.get(frozenset((a, b)), 0.0) for b in names] for a in names]):
+            raise ValueError("correlations that can hold at the same time (weaken one of them)")
         return self
+
+
+def _hold_together(matrix: list[list[float]]) -> bool:
+    """Whether a correlation matrix is positive definite: whether its Cholesky factor exists."""
+    factor: list[list[float]] = []
+    for i, row in enumerate(matrix):
+        factor.append([])
+        for j in range(i):
+            known = sum(factor[i][k] * factor[j][k] for k in range(j))
+            factor[i].append((row[j] - known) / factor[j][j])
+        rest = row[i] - sum(value**2 for value in factor[i])
+        if rest < 1e-6:
+            return False
+        factor[i].append(math.sqrt(rest))
+    return True

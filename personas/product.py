@@ -24,6 +24,7 @@ NO_LIMIT = 1_000_000
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
 Text = Annotated[str, Field(max_length=4000)]
 Weight = Annotated[float, Field(ge=0, le=1e6)]
+PositiveWeight = Annotated[float, Field(gt=0, le=1e6)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -46,9 +47,7 @@ def _ordered(value: tuple[int, int]) -> tuple[int, int]:
 
 _COUNT = {"type": "integer", "minimum": 0}
 _BOUNDS_SCHEMA = {"anyOf": [_COUNT, {"type": "array", "items": _COUNT, "minItems": 2, "maxItems": 2}]}
-Bounds = Annotated[
-    tuple[int, int], BeforeValidator(_bounds), AfterValidator(_ordered), WithJsonSchema(_BOUNDS_SCHEMA)
-]
+Bounds = Annotated[tuple[int, int], BeforeValidator(_bounds), AfterValidator(_ordered), WithJsonSchema(_BOUNDS_SCHEMA)]
 
 
 class Amount(Declared):
@@ -155,8 +154,8 @@ class Intent(Declared):
     summary: Text = ""
     goal: Name | None = None
     weights: dict[Name, Weight] = Field(default_factory=dict)
-    leave: Weight = 1.0
-    leave_after_goal: Weight = 5.0
+    leave: PositiveWeight = 1.0
+    leave_after_goal: PositiveWeight = 5.0
 
 
 class Slate(Declared):
@@ -244,7 +243,7 @@ class Product(Declared):
     intents: dict[Name, Intent] = Field(min_length=1, max_length=60)
     slates: dict[Name, Slate] = Field(default_factory=dict)
     problems: dict[Name, Problem] = Field(default_factory=dict, max_length=30)
-    phrases: dict[Name, tuple[Text, ...]] = Field(default_factory=dict)
+    phrases: dict[Name, Annotated[tuple[Text, ...], Field(min_length=1)]] = Field(default_factory=dict)
     choice: Choice = Choice()
     adoption: Adoption = Adoption()
     loyalty: Loyalty = Loyalty()

@@ -125,10 +125,8 @@ class Situations:
     def moves(self) -> dict[int, dict[str, tuple[int, ...]]]:
         """For every reachable situation, the events that may happen there (by will or through a problem) and
         the situations each may lead to."""
-        emptied = {at for problem in self.product.problems.values() if problem.empties_slate for at in problem.at}
-        caused = {
-            at: tuple(p.emits for p in self.product.problems.values() if p.emits and at in p.at) for at in self.events
-        }
+        problems = self.product.problems.values()
+        caused = {at: [(p.emits or at, p.empties_slate) for p in problems if at in p.at] for at in self.events}
         found: dict[int, dict[str, tuple[int, ...]]] = {}
         pending = [self.start]
         while pending:
@@ -139,9 +137,9 @@ class Situations:
             for name, spec in self.product.events.items():
                 if spec.weight <= 0 or not self.legal(situation, name):
                     continue
-                for event in (name, *caused[name]):
+                for event, failed in ((name, False), *caused[name]):
                     if event == name or self.legal(situation, event):
-                        reached = tuple(self.after(situation, event, failed=event in emptied))
-                        found[situation][event] = reached
+                        reached = {*found[situation].get(event, ()), *self.after(situation, event, failed=failed)}
+                        found[situation][event] = tuple(sorted(reached))
                         pending.extend(reached)
         return found

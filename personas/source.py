@@ -1,12 +1,14 @@
 """Read YAML and CSV files so that every mistake can be told by file, line, field, found and expected.
 
-YAML is composed into nodes first (safe tags only, no aliases, no duplicate keys) and the line of each field is kept;
-pydantic's errors are then given back their lines. Files are bounded in size. Knows nothing of products or personas.
+YAML is composed into nodes first (no tags, no aliases, no duplicate keys) and the line of each field is kept;
+pydantic's errors are then given back their lines. Values keep the type that they were written with: `"3"` is a text
+and no number. Files are bounded in size. Knows nothing of products or personas.
 """
 
 from __future__ import annotations
 
 import difflib
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,25 +19,45 @@ from pydantic import BaseModel, ValidationError
 from personas.errors import Fault, PackError
 
 MAX_BYTES = 8 * 1024 * 1024
+MAX_YAML_BYTES = 512 * 1024  # YAML is read at about 100 kB/s
 Model = TypeVar("Model", bound=BaseModel)
 Path_ = tuple[str | int, ...]
 _SCALARS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null")}
 
 
-def read_text(path: Path) -> str:
+class _Loader(yaml.SafeLoader):
+    """Refuses what a pack file does not need: aliases (which can grow without bound) and tags."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent):
+            raise _Refused(f"an alias (*{event.anchor})", "the value itself", line)
+        if getattr(event, "tag", None) is not None:
+            raise _Refused(f"a tag ({event.tag})", "a plain value without a tag", line)
+        return super().compose_node(parent, index)
+
+
+class _Refused(Exception):
+    """Valid YAML that is not for pack files. Arguments: found, expected, line."""
+
+
+def read_text(path: Path, most: int = MAX_BYTES) -> str:
     """The text of a file, or PackError when it is missing, unreadable, too large or not UTF-8."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise _wrong(path, "", f"{path.stat().st_size} bytes", f"at most {MAX_BYTES} bytes")
-        return path.read_bytes().decode("utf-8")
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            raise _wrong(path, "", "a directory" if stat.S_ISDIR(about.st_mode) else "a device or a pipe", "a file")
+        if about.st_size > most:
+            raise _wrong(path, "", f"{about.st_size} bytes", f"at most {most} bytes")
+        return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise _wrong(path, "", "no such file", "a file") from None
-    except IsADirectoryError:
-        raise _wrong(path, "", "a directory", "a file") from None
-    except PermissionError:
-        raise _wrong(path, "", "a file that may not be read", "a readable file") from None
     except UnicodeDecodeError as error:
-        raise _wrong(path, "", f"a byte that is not UTF-8 at position {error.start}", "UTF-8 text") from None
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise _wrong(path, "", f"the byte 0x{error.object[error.start]:02x}, not UTF-8", "UTF-8 text", line) from None
+    except OSError as error:
+        raise _wrong(path, "", f"a file that cannot be read ({error.strerror})", "a readable file") from None
 
 
 def _wrong(path: Path, field: str, found: str, expected: str, line: int | None = None) -> PackError:
@@ -45,30 +67,32 @@ def _wrong(path: Path, field: str, found: str, expected: str, line: int | None =
 
 def read_yaml(path: Path) -> tuple[Any, dict[Path_, int]]:
     """The data of a YAML file, and the line (from 1) of every field in it."""
-    text = read_text(path)
+    text = read_text(path, MAX_YAML_BYTES)
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Loader(text)
         try:
             node = loader.get_single_node()
             lines: dict[Path_, int] = {}
             data = _build(loader, node, (), lines, path) if node is not None else None
         finally:
             loader.dispose()
+    except _Refused as refused:
+        found, expected, line = refused.args
+        raise _wrong(path, "", found, expected, line) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise _wrong(path, "", error.problem or "broken YAML", "YAML", mark.line + 1 if mark else None) from None
-    except yaml.YAMLError as error:
-        raise _wrong(path, "", str(error).splitlines()[0], "YAML") from None
-    except (RecursionError, ValueError, OverflowError) as error:
-        raise _wrong(path, "", str(error) or "nesting without end", "YAML with plain values") from None
+        said = ": ".join(part for part in (error.context, error.problem) if part)
+        raise _wrong(path, "", f"broken YAML ({said})", "valid YAML", mark.line + 1 if mark else None) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise _wrong(path, "", f"the character {error.character:#06x}", "characters that YAML allows", line) from None
+    except RecursionError:
+        raise _wrong(path, "", "nesting too deep to read", "a few levels of nesting") from None
     return data, lines
 
 
 def _build(loader: yaml.SafeLoader, node: yaml.Node, at: Path_, lines: dict[Path_, int], path: Path) -> Any:
-    line = node.start_mark.line + 1
-    if at in lines and isinstance(node, yaml.CollectionNode):
-        raise _wrong(path, dotted(at), "an alias", "the value itself", line)
-    lines.setdefault(at, line)
+    lines.setdefault(at, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         built: dict[Any, Any] = {}
         for key_node, value_node in node.value:
@@ -85,7 +109,7 @@ def _build(loader: yaml.SafeLoader, node: yaml.Node, at: Path_, lines: dict[Path
 
 def _value(loader: yaml.SafeLoader, node: yaml.Node, at: Path_, lines: dict[Path_, int], path: Path) -> Any:
     if isinstance(node, yaml.SequenceNode):
-        return [_value(loader, child, (*at, i), lines, path) for i, child in enumerate(node.value)]
+        return tuple(_value(loader, child, (*at, i), lines, path) for i, child in enumerate(node.value))
     if isinstance(node, yaml.MappingNode):
         inner: dict[Path_, int] = {}
         built = _build(loader, node, at, inner, path)
@@ -93,15 +117,22 @@ def _value(loader: yaml.SafeLoader, node: yaml.Node, at: Path_, lines: dict[Path
         return built
     if node.tag not in _SCALARS:  # dates and the like stay the text that was written
         node.tag = "tag:yaml.org,2002:str"
-    lines.setdefault(at, node.start_mark.line + 1)
-    return loader.construct_object(node, deep=False)  # type: ignore[no-untyped-call]
+    line = node.start_mark.line + 1
+    lines.setdefault(at, line)
+    try:
+        return loader.construct_object(node, deep=False)
+    except (ValueError, OverflowError, KeyError):  # what YAML takes for a number and Python does not, such as 0b_
+        raise _wrong(path, dotted(at), _short(node.value), "a value that can be read", line) from None
 
 
 def dotted(path: Path_) -> str:
     """`('events', 'order', 'on', 0)` as `events.order.on[0]`."""
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += ("." if text else "") + (part if part.isprintable() else repr(part)[1:-1])
     return text
 
 
@@ -111,15 +142,29 @@ def parse(model: type[Model], path: Path) -> tuple[Model, dict[Path_, int]]:
     if not isinstance(data, dict):
         raise _wrong(path, "", "nothing" if data is None else _short(data), "a mapping of fields", 1)
     try:
-        return model.model_validate(data), lines
+        return model.model_validate(data, strict=True), lines
     except ValidationError as error:
         raise PackError(f"{path.name} is not valid", tuple(_faults(error, path, lines, model))) from None
+
+
+#: Errors of pydantic that speak of Python's types, in the words of somebody who writes YAML.
+EXPECTED = {
+    "bool_type": "true or false",
+    "dict_type": "a mapping of fields",
+    "float_type": "a number",
+    "int_from_float": "a whole number",
+    "int_type": "a whole number",
+    "model_type": "a mapping of fields",
+    "string_type": "text (in quotes where it looks like something else)",
+    "tuple_type": "a list",
+}
 
 
 def _faults(error: ValidationError, path: Path, lines: dict[Path_, int], model: type[BaseModel]) -> Iterator[Fault]:
     for entry in error.errors(include_url=False):
         where = tuple(part for part in entry["loc"] if part != "[key]")
-        found, expected = _short(entry["input"]), entry["msg"].removeprefix("Value error, ")
+        said = entry["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+        found, expected = _short(entry["input"]), EXPECTED.get(entry["type"], said)
         if entry["type"] == "extra_forbidden":
             found, expected = "an unknown field", _suggestion(str(where[-1]), model)
         elif entry["type"] == "missing":
@@ -152,5 +197,5 @@ def _suggestion(name: str, model: type[BaseModel]) -> str:
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = repr(list(value) if isinstance(value, tuple) else value)
     return text if len(text) <= 80 else f"{text[:77]}..."
