@@ -11,8 +11,9 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
+from typing import Protocol
 
 from personas.event import RUN
 from personas.population import DAY_MS
@@ -44,13 +45,17 @@ class Plan:
         return round(self.days * DAY_MS)
 
 
-class SteeringState:
+class Helm(Protocol):
     """What the loop asks of steering; `simulator.control.Steering` is the one that listens to a topic."""
 
-    paused = False
-    stopped = False
-    arrival_rate = 1.0
-    problem_rate = 1.0
+    @property
+    def paused(self) -> bool: ...
+    @property
+    def stopped(self) -> bool: ...
+    @property
+    def arrival_rate(self) -> float: ...
+    @property
+    def problem_rate(self) -> float: ...
 
 
 def dayone_version() -> str:
@@ -71,7 +76,7 @@ class Run:
         plan: Plan,
         *,
         clock: WallClock,
-        steering: SteeringState,
+        steering: Helm,
         stop: threading.Event,
         report: Callable[[Run], None] = lambda run: None,
         earlier: RunManifest | None = None,
@@ -91,6 +96,11 @@ class Run:
 
     def _instant(self, change: SteeringChange) -> int:
         return round((change.at - self.identity.start).total_seconds() * 1000)
+
+    @property
+    def resumed_at(self) -> datetime:
+        """`resumed_until` as a date."""
+        return self.identity.start + timedelta(milliseconds=self.resumed_until)
 
     def play(self) -> RunState:
         """Play until the plan is fulfilled or a stop is asked for. Errors leave a manifest that says failed."""

@@ -6,6 +6,7 @@ overrides it.
 
 from __future__ import annotations
 
+import os
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
@@ -23,7 +24,7 @@ class SimulatorSettings(BaseSettings):
 
     kafka_bootstrap_servers: str | None = None
     kafka_partitions: int = Field(DEFAULT_PARTITIONS, ge=1, le=1000)
-    connect_seconds: float = Field(30.0, gt=0, le=3600)
+    simulator_connect_seconds: float = Field(30.0, gt=0, le=3600)
     simulator_batch_events: int = Field(100_000, ge=1, le=5_000_000)
     simulator_metrics_port: int = Field(9101, ge=0, le=65535)
     metrics_host: str = "127.0.0.1"
@@ -45,3 +46,9 @@ def load_settings(**options: Any) -> SimulatorSettings:
         fault = error.errors(include_url=False)[0]
         name = "DAYONE_" + "_".join(str(part) for part in fault["loc"]).upper()
         raise SettingsError(f"{name}: found {fault['input']!r}: {fault['msg']}") from None
+
+
+def child_environment(**changes: str) -> dict[str, str]:
+    """The environment for a process that this one starts: the same, with the given settings changed (names without
+    the prefix)."""
+    return {**os.environ, **{f"DAYONE_{name.upper()}": value for name, value in changes.items()}}

@@ -45,12 +45,11 @@ class Progress:
 
 
 class Simulation:
-    """A seeded run over topics with a given number of partitions; `held` is what the topics already have of it."""
+    """A seeded run over topics with a given number of partitions."""
 
     def __init__(
-        self, pack: Pack, identity: RunIdentity, shard: Shard, producer: MessageProducer, held: Held | None = None,
-        chunk: int = 20_000,
-    ) -> None:  # fmt: skip
+        self, pack: Pack, identity: RunIdentity, shard: Shard, producer: MessageProducer, chunk: int = 20_000
+    ) -> None:
         self.pack, self.identity, self.shard, self.producer, self.chunk = pack, identity, shard, producer, chunk
         situations = Situations(pack.product)
         population = sample_population(pack, identity, shard.keeps)
@@ -65,16 +64,20 @@ class Simulation:
         self.played_until = 0
         self.played_events = 0
         self._keys = np.array(population.ids.tolist(), dtype=object)
-        partition = partition_of(population.ids, shard.partitions)
-        product, held = identity.product, held or {}
+        self._partition = partition_of(population.ids, shard.partitions)
+        self._names = list(pack.product.events)
+        self._problem_names = list(pack.product.problems)
+        self.resume({})
+
+    def resume(self, held: Held) -> None:
+        """Before the first `advance`: skip what the topics hold already, per topic and partition."""
+        product = self.identity.product
         #: The latest instant of which the topics already held something, -1 when they held nothing.
         self.held_until = max((position[0] for each in held.values() for position in each.values()), default=-1)
         topics = (events_topic(product), sessions_topic(product), users_topic(product), labels_topic(product))
         self.events, self.sessions, self.users, self.labels = (
-            Sequence(topic, partition, held.get(topic)) for topic in topics
+            Sequence(topic, self._partition, held.get(topic)) for topic in topics
         )
-        self._names = list(pack.product.events)
-        self._problem_names = list(pack.product.problems)
 
     def advance(self, until: int) -> int:
         """Play and send everything before `until`; the number of events sent. The instants of successive calls rise."""

@@ -1,0 +1,122 @@
+"""`dayone simulate` as a process: broker, topics, resume, steering, signals, metrics and health around one run.
+
+Everything that belongs to the operating system is here, so that `run` and `simulation` need none of it. The first
+SIGINT or SIGTERM asks the run to stop: what is due is sent and acknowledged, the manifest says `stopped`, and the exit
+code is 130. A second one ends at once; the topics are consistent then too, and the same command goes on from them.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from personas.connection import KafkaConnection
+from personas.health import HealthServer
+from personas.pack import Pack
+from personas.provenance import RunIdentity, RunState
+from personas.topics import product_topics
+from simulator.clock import WallClock
+from simulator.control import Steering, listening
+from simulator.partitioner import Shard
+from simulator.producer import EventProducer, MessageProducer
+from simulator.resume import held_manifest, held_positions
+from simulator.run import Plan, Run
+from simulator.settings import SimulatorSettings
+from simulator.simulation import Simulation
+from simulator.tail import last_messages
+from simulator.telemetry import Telemetry
+from simulator.topic_admin import provision
+
+log = logging.getLogger("dayone.simulator")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a user asked for on the command line: the run, how far and how fast, and which part of it."""
+
+    pack: Pack
+    identity: RunIdentity
+    plan: Plan
+    shard: str = "0/1"
+    partitions: int = 4
+
+
+def run_order(
+    order: Order,
+    settings: SimulatorSettings,
+    connection: KafkaConnection,
+    *,
+    report: Callable[[Run], None] = lambda run: None,
+    clock: WallClock | None = None,
+    memory_bytes: Callable[[], int] = lambda: 0,
+) -> Run:
+    """Carry out an order on the broker at `connection`, until it is complete or the process is told to stop."""
+    product, clock = order.identity.product, clock or WallClock()
+    shard = Shard.parse(order.shard, order.partitions)
+    provision(connection, product_topics(product, order.partitions), timeout=settings.simulator_connect_seconds)
+    telemetry = Telemetry()
+    steering = Steering(order.identity.run_id)
+    stop = threading.Event()
+    ready = threading.Event()
+    with ExitStack() as stack:
+        stack.enter_context(signals_to(stop))
+        stack.enter_context(
+            HealthServer(
+                telemetry.render, ready.is_set, host=settings.metrics_host, port=settings.simulator_metrics_port
+            )
+        )
+        producer: MessageProducer = EventProducer(connection)
+        stack.callback(producer.close)
+        simulation, run = _prepare(order, shard, connection, producer, steering, stop, clock)
+        stack.enter_context(listening(connection, steering))
+
+        def reported(current: Run) -> None:
+            telemetry.observe(current, producer.counts(), memory_bytes())
+            report(current)
+
+        run.report = reported
+        if run.resumed_until:
+            log.info("run %s goes on: the topics hold it up to %s", order.identity.run_id, run.resumed_at)
+        ready.set()
+        state: RunState = run.play()
+        reported(run)
+        log.info("run %s %s: %d events sent", order.identity.run_id, state, simulation.progress.total_events)
+    return run
+
+
+def _prepare(
+    order: Order, shard: Shard, connection: KafkaConnection, producer: MessageProducer, steering: Steering,
+    stop: threading.Event, clock: WallClock,
+) -> tuple[Simulation, Run]:  # fmt: skip
+    simulation = Simulation(order.pack, order.identity, shard, producer)
+    held = held_positions(connection, order.identity, simulation.population, shard, last_messages)
+    earlier = held_manifest(connection, order.identity, shard, last_messages)
+    simulation.resume(held)
+    run = Run(simulation, producer, order.plan, clock=clock, steering=steering, stop=stop, earlier=earlier)
+    return simulation, run
+
+
+@contextmanager
+def signals_to(stop: threading.Event) -> Iterator[None]:
+    """SIGINT and SIGTERM set the event; when it is set already, they raise KeyboardInterrupt. Restored at the end.
+    Outside of the main thread, where signals do not arrive, this does nothing."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

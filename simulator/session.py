@@ -1,0 +1,187 @@
+"""What the simulator's commands do, once their options are read: simulate, broker, control. Speaks to the terminal.
+
+Progress goes to standard error, results to standard output; both are plain where there is no terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from personas.errors import ControlError, SettingsError
+from personas.logs import setup_logging
+from personas.pack import load_pack
+from personas.provenance import RunIdentity
+from simulator.broker import EmbeddedBroker
+from simulator.control import Command, send_command
+from simulator.daemon import Order, run_order, signals_to
+from simulator.run import Plan, Run
+from simulator.settings import SimulatorSettings
+
+INTERRUPTED = 130
+
+
+def make_order(
+    pack_name: str, users: int, days: float, start: datetime, seed: int, problem_rate: float, live: bool, speed: float,
+    shard: str, settings: SimulatorSettings,
+) -> Order:  # fmt: skip
+    """The order that the options describe. PackError when the pack is wrong."""
+    pack = load_pack(pack_name)
+    identity = RunIdentity(
+        product=pack.product.name,
+        product_version=pack.product.version,
+        pack_fingerprint=pack.fingerprint,
+        seed=seed,
+        users=users,
+        start=start,
+        problem_rate=problem_rate,
+    )
+    plan = Plan(days=days, live=live, speed=speed, batch_events=settings.simulator_batch_events)
+    return Order(pack, identity, plan, shard, settings.kafka_partitions)
+
+
+def simulate_command(
+    pack_name: str, users: int, days: float, start: datetime, seed: int, problem_rate: float, live: bool, speed: float,
+    shard: str, settings: SimulatorSettings, json_output: bool,
+) -> None:  # fmt: skip
+    """`dayone simulate`."""
+    setup_logging(settings.log_format, settings.log_level)
+    order = make_order(pack_name, users, days, start, seed, problem_rate, live, speed, shard, settings)
+    if settings.kafka_bootstrap_servers is not None:
+        with progress_of(order) as report:
+            run = run_order(order, settings, settings.connection, report=report)
+        print_outcome(run, json_output)
+    else:
+        with EmbeddedBroker() as broker:
+            print_note(f"embedded broker at {broker.bootstrap_servers} (in memory: its topics end with this process)")
+            with progress_of(order) as report:
+                run = run_order(order, settings, broker.connection, report=report, memory_bytes=lambda: broker.memory_bytes)
+            print_outcome(run, json_output)
+            if run.state == "completed":
+                print_note(f"the topics stay at {broker.bootstrap_servers} until Ctrl-C; read them with, for example:")
+                print_note(f"  dayone sink {pack_name} --bootstrap-servers {broker.bootstrap_servers}")
+                wait_for_signal()
+    if run.state == "stopped":
+        raise typer.Exit(INTERRUPTED)
+
+
+def broker_command(port: int) -> None:
+    """`dayone broker`."""
+    with EmbeddedBroker(port=port) as broker:
+        typer.echo(broker.bootstrap_servers)
+        print_note("in memory; Ctrl-C ends it and its topics. Use it with --bootstrap-servers, or")
+        print_note(f"  export DAYONE_KAFKA_BOOTSTRAP_SERVERS={broker.bootstrap_servers}")
+        wait_for_signal()
+
+
+def wait_for_signal() -> None:
+    """Until SIGINT or SIGTERM."""
+    stop = threading.Event()
+    with signals_to(stop):
+        while not stop.wait(3600):
+            pass
+
+
+CONTROL_FORMS: dict[str, dict[str, Any]] = {
+    "pause": {"command": "pause"},
+    "resume": {"command": "resume"},
+    "stop": {"command": "stop"},
+    "arrival-rate": {"command": "set_arrival_rate"},
+    "problem-rate": {"command": "set_problem_rate"},
+}
+
+
+def control_command(
+    name: str, value: float | None, run: str | None, timeout: float, settings: SimulatorSettings, json_output: bool
+) -> None:
+    """`dayone control`: exit code 7 when a run refuses, 4 when none answers."""
+    if name not in CONTROL_FORMS:
+        raise SettingsError(f"unknown command {name!r}", hint=f"One of: {', '.join(CONTROL_FORMS)}.")
+    if name.endswith("-rate") != (value is not None):
+        wants = "a factor, such as 2" if name.endswith("-rate") else "no value"
+        raise SettingsError(f"{name} takes {wants}", hint="Try: dayone control problem-rate 10")
+    replies = send_command(settings.connection, _control_message(name, value, run), timeout=timeout)
+    if json_output:
+        typer.echo(json.dumps([reply.model_dump(mode="json") for reply in replies]))
+    for reply in replies:
+        if not json_output:
+            typer.echo(f"{reply.run_id}: {'done' if reply.accepted else 'refused: ' + reply.reason}")
+    if not replies:
+        raise ControlError(f"no running simulator answered within {timeout:g} s")
+    if any(not reply.accepted for reply in replies):
+        raise typer.Exit(ControlError.exit_code)
+
+
+def _control_message(name: str, value: float | None, run: str | None) -> Command:
+    from pydantic import ValidationError
+
+    from simulator.control import parse_command
+
+    body = {**CONTROL_FORMS[name], "run_id": run} | ({} if value is None else {"value": value})
+    try:
+        return parse_command(json.dumps(body).encode())
+    except (ControlError, ValidationError) as error:
+        raise SettingsError(str(error)) from None
+
+
+def print_note(text: str) -> None:
+    """A line for the person at the terminal, on standard error."""
+    typer.echo(text, err=True)
+
+
+@contextmanager
+def progress_of(order: Order) -> Iterator[Any]:
+    """A progress bar over the virtual days of the backfill, on standard error; nothing where that is no terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda run: None
+        return
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("days"),
+        TextColumn("{task.fields[events]:,} events"), TimeElapsedColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(order.identity.run_id, total=max(1, round(order.plan.days)), events=0)
+
+        def report(run: Run) -> None:
+            day = run.simulation.played_until / 86_400_000
+            total = max(1, round(order.plan.days)) if day <= order.plan.days else None
+            progress.update(task, completed=int(day), total=total, events=run.simulation.progress.total_events)
+
+        yield report
+
+
+def outcome(run: Run) -> dict[str, Any]:
+    """What a run did, for machines."""
+    progress = run.simulation.progress
+    return {
+        "run_id": run.identity.run_id,
+        "state": run.state,
+        "virtual_time": run.manifest().virtual_time.isoformat(),
+        "events": progress.total_events,
+        "messages": progress.messages,
+        "problems": progress.problems,
+        "already_on_topics_until": run.resumed_at.isoformat() if run.resumed_until else None,
+    }
+
+
+def print_outcome(run: Run, json_output: bool) -> None:
+    """The end of `dayone simulate`."""
+    done = outcome(run)
+    if json_output:
+        typer.echo(json.dumps(done))
+        return
+    resumed = f" (went on from {done['already_on_topics_until']})" if run.resumed_until else ""
+    typer.echo(f"run {done['run_id']} {done['state']}: {done['events']:,} events sent{resumed}")
+    for topic, count in done["messages"].items():
+        typer.echo(f"  {topic}: {count:,}")
+    sys.stdout.flush()

@@ -1,0 +1,137 @@
+"""`dayone up` and `dayone demo`: broker, simulator and sink in one command, from a pack to a DuckDB file.
+
+The sink is a process of its own, started with the same program: it shares nothing with the simulator but Kafka, here
+as anywhere. Children get no Ctrl-C from the terminal; they are ended in order, so that nothing is lost: first the
+simulator stops and says so in the run's manifest, then the sink stores what is on the topics and ends by itself, then
+the broker goes.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from personas.connection import KafkaConnection
+from personas.errors import DayoneError, StoreError
+from personas.logs import setup_logging
+from simulator.broker import EmbeddedBroker
+from simulator.daemon import Order, run_order
+from simulator.run import Run
+from simulator.session import INTERRUPTED, make_order, outcome, print_note, progress_of
+from simulator.settings import SimulatorSettings, child_environment
+
+MEGABYTE = 1_000_000
+
+
+def up_command(
+    pack_name: str, users: int, days: float, start: datetime, seed: int, problem_rate: float, live: bool, speed: float,
+    store: Path, port: int, settings: SimulatorSettings, json_output: bool,
+) -> None:  # fmt: skip
+    """Everything from `pack_name` to `store`; prints the sink's summary at the end."""
+    setup_logging(settings.log_format, "warning" if settings.log_level == "info" else settings.log_level)
+    order = make_order(pack_name, users, days, start, seed, problem_rate, live, speed, "0/1", settings)
+    with ExitStack() as stack:
+        broker: EmbeddedBroker | None = None
+        connection = settings.connection
+        if settings.kafka_bootstrap_servers is None:
+            broker = stack.enter_context(EmbeddedBroker(port=port))
+            connection = broker.connection
+        print_note(f"{order.identity.run_id}: Kafka at {connection.bootstrap_servers}, store {store}")
+        sink = stack.enter_context(sink_process(pack_name, store, connection, settings))
+        run = _play(order, settings, connection, broker, sink)
+        finish_sink(sink)
+        memory = broker.memory_bytes if broker else 0
+    _conclude(run, store, memory, settings, json_output)
+
+
+def _play(
+    order: Order, settings: SimulatorSettings, connection: KafkaConnection, broker: EmbeddedBroker | None,
+    sink: subprocess.Popen[bytes],
+) -> Run:  # fmt: skip
+    with progress_of(order) as show:
+
+        def report(run: Run) -> None:
+            if sink.poll() is not None:
+                raise ended_early(sink)
+            show(run)
+
+        memory = (lambda: broker.memory_bytes) if broker else (lambda: 0)
+        return run_order(order, settings, connection, report=report, memory_bytes=memory)
+
+
+@contextmanager
+def sink_process(
+    pack_name: str, store: Path, connection: KafkaConnection, settings: SimulatorSettings
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`dayone sink`, which ends by itself when the run has ended and everything is stored; terminated on an error."""
+    arguments = [
+        "sink", pack_name, "--store", str(store), "--bootstrap-servers", str(connection.bootstrap_servers),
+        "--until-completed", "--log-format", settings.log_format,
+    ]  # fmt: skip
+    if settings.simulator_metrics_port == 0:
+        arguments += ["--metrics-port", "0"]
+    level = "warning" if settings.log_level == "info" else settings.log_level
+    process = subprocess.Popen(
+        dayone(*arguments), start_new_session=True, env=child_environment(log_level=level)
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def dayone(*arguments: str) -> list[str]:
+    """The command line of this very program."""
+    return [sys.executable, "-m", "dayone", *arguments]
+
+
+def finish_sink(sink: subprocess.Popen[bytes]) -> None:
+    """Wait until the sink has stored everything. StoreError when it failed."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with console.status("storing what is still on the topics"):
+            code = sink.wait()
+    else:
+        code = sink.wait()
+    if code != 0:
+        raise ended_early(sink)
+
+
+def ended_early(sink: subprocess.Popen[bytes]) -> DayoneError:
+    """What to say when the sink is gone. It has told the reason on standard error itself; its exit code is passed on."""
+    error = StoreError(f"the sink ended with exit code {sink.returncode}; its message stands above")
+    error.exit_code = sink.returncode if sink.returncode > 0 else StoreError.exit_code
+    return error
+
+
+def _conclude(run: Run, store: Path, memory: int, settings: SimulatorSettings, json_output: bool) -> None:
+    summary = subprocess.run(
+        dayone("summary", "--store", str(store), "--run", run.identity.run_id, *(["--json"] if json_output else [])),
+        stdout=subprocess.PIPE if json_output else None,
+        check=False,
+    )
+    if json_output:
+        done: dict[str, Any] = {**outcome(run), "embedded_broker_bytes": memory}
+        done["summary"] = json.loads(summary.stdout) if summary.returncode == 0 else None
+        typer.echo(json.dumps(done))
+    elif memory:
+        typer.echo(f"The embedded broker held {memory / MEGABYTE:,.0f} MB in memory.")
+        if memory > settings.embedded_broker_memory_mb * MEGABYTE:
+            typer.echo("That is a lot for one process: for runs of this size give --bootstrap-servers of a Kafka.")
+    if run.state == "stopped":
+        raise typer.Exit(INTERRUPTED)
