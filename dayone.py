@@ -1,31 +1,31 @@
 """The front door: one program, `dayone`, with the commands of the three rooms side by side.
 
-It mounts what each room's cli.py exports as `app`, and turns deliberate errors into a message and an exit code.
-It may not know what any command does, and imports nothing heavier than the rooms' cli modules, which keep
-their own imports light, so that help comes at once. Help is laid out here in plain text, one section a room:
-Typer's Rich panels say the same, but importing Rich's Markdown takes longer than all the rest together.
+It mounts what each room's cli.py exports as `app`, and turns deliberate errors into a message and an exit code. It may
+not know what a command does, and imports nothing heavier than the rooms' cli modules, so that help comes at once. That
+is laid out here in plain text, one section a room: Typer's Rich panels say the same, but take longer than all the rest.
 """
 
 from __future__ import annotations
 
-import importlib
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_group
 
+import personas.cli
+import simulator.cli
+import sinks.cli
 from personas.errors import DayoneError
 
 if TYPE_CHECKING:
     from typer._click import Context, HelpFormatter
 
-ROOMS = (
-    ("personas.cli", "Who comes, and what they meet"),
-    ("simulator.cli", "When they come, and what they do"),
-    ("sinks.cli", "What we keep"),
-)
+ROOMS = {
+    "Who comes, and what they meet": personas.cli.app,
+    "When they come, and what they do": simulator.cli.app,
+    "What we keep": sinks.cli.app,
+}
 
 EXIT_CODES = """\b
 Exit codes:
@@ -46,31 +46,25 @@ class FrontDoor(TyperGroup):
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write one section per room, the commands in the order in which the room declares them."""
-        for title, room in mounted_rooms():
+        for title, room in ROOMS.items():
             names = [name for name, command in get_group(room).commands.items() if not command.hidden]
             width = formatter.width - 6 - max(map(len, names))
             with formatter.section(title):
                 formatter.write_dl([(name, self.commands[name].get_short_help_str(width)) for name in names])
 
 
-def mounted_rooms() -> list[tuple[str, typer.Typer]]:
-    """Each room's title and its commands."""
-    return [(title, importlib.import_module(module).app) for module, title in ROOMS if find_spec(module)]
-
-
 def front_door() -> typer.Typer:
     """The whole program: every room's commands at the top level."""
     app = typer.Typer(
-        name="dayone",
         cls=FrontDoor,
-        help="Plays out the first months of a product that has no users yet. Start with: dayone demo",
+        help="Plays out the first months of a product that has no users yet. Begin with: dayone demo",
         epilog=EXIT_CODES,
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
     )
     app.callback()(options)
-    for _, room in mounted_rooms():
+    for room in ROOMS.values():
         app.add_typer(room)
     return app
 
