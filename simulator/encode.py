@@ -22,7 +22,7 @@ from personas.randomness import fold
 from simulator import text
 from simulator.engine import Played
 from simulator.properties import Properties, Rows
-from simulator.slates import Rankings, propensities
+from simulator.slates import Rankings, propensity_codes, propensity_table
 
 SESSION_KEY = 1_000_000
 _SESSION_BITS = 16
@@ -75,6 +75,14 @@ class Encoder:
         self.personas = text.quoted([persona.name for persona in pack.personas])
         self.intents = text.quoted(list(pack.product.intents))
         self.problems = text.quoted(list(pack.product.problems) or ["none"])
+        self.chances = text.numbers(np.round(propensity_table(rankings), 6).tolist())
+        widest = rankings.examination.shape[1]
+        looked = [
+            json.dumps([round(value, 4) for value in steps[:count]], separators=(",", ":"))
+            for steps in rankings.examination.tolist()
+            for count in range(widest + 1)
+        ]
+        self.examined = pa.array(looked, pa.string())
         self._source = f'","source":"/dayone/{identity.product}","type":"'
         self._origin = (
             f'","synthetic":true,"runid":"{identity.run_id}","generator":"{identity.generator}",'
@@ -188,17 +196,10 @@ class Encoder:
         shown = {name: column[played.events["slate"][rows]] for name, column in played.slates.items()}
         there = shown["items"] >= 0
         slate, day = shown["slate"].astype(np.int64), shown["day"].astype(np.int64)
-        chance = propensities(self.rankings, slate, shown["listed"].astype(np.int64), day, shown["as_ranked"])
-        distinct, place = np.unique(np.round(chance[there], 6), return_inverse=True)
+        code = propensity_codes(self.rankings, slate, shown["listed"].astype(np.int64), day, shown["as_ranked"])
         counts = there.sum(axis=1)
-        listed = text.lists(text.look_up(text.numbers(distinct.tolist()), place), counts)
-        widest = self.rankings.examination.shape[1]
-        looked = [
-            json.dumps([round(value, 6) for value in steps[:count]], separators=(",", ":"))
-            for steps in self.rankings.examination.tolist()
-            for count in range(widest + 1)
-        ]
-        examined = text.look_up(pa.array(looked, pa.string()), slate * (widest + 1) + counts)
+        listed = text.lists(text.look_up(self.chances, code[there]), counts)
+        examined = text.look_up(self.examined, slate * (there.shape[1] + 1) + counts)
         sequence = text.integers(played.events["sequence"][rows])
         return text.join('{"sequence":', sequence, ',"propensities":', listed, ',"examinations":', examined, "}")
 

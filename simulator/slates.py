@@ -94,7 +94,7 @@ def show(
     """The items [n, widest] shown (-1: nothing in this position), and where the ranked item stands.
 
     A page past the end of a ranking shows its last page. The second result, together with the slate and its list, is
-    what the propensities follow from (see `propensities`).
+    what the propensities follow from (see `propensity_codes`).
     """
     widest = rankings.examination.shape[1]
     slot = np.arange(widest)
@@ -114,12 +114,21 @@ def show(
     return np.where(inside, items, -1).astype(np.int32), rank == base
 
 
-def propensities(rankings: Rankings, slate: I64, listed: I64, day: I64, as_ranked: npt.NDArray[np.bool_]) -> F64:
-    """The probability [n, widest] with which the policy puts the shown item into its position."""
-    slot = np.arange(as_ranked.shape[1])
-    size = rankings.size[slate][:, None]
+def propensity_codes(
+    rankings: Rankings, slate: I64, listed: I64, day: I64, as_ranked: npt.NDArray[np.bool_]
+) -> I64:
+    """The rows [n, widest] of `propensity_table` that hold the probability of what is shown."""
+    size = rankings.size[slate]
     epoch = np.maximum(np.searchsorted(rankings.first_day, day, side="right") - 1, 0)
-    alike = np.maximum((rankings.length[epoch, listed][:, None] - slot + size - 1) // size, 1)
-    exploration = rankings.exploration[slate][:, None]
-    chance: F64 = (1.0 - exploration) * as_ranked + exploration / alike
-    return chance
+    length = rankings.length[epoch, listed]
+    alike = np.maximum((length[:, None] - np.arange(as_ranked.shape[1]) + (size - 1)[:, None]) // size[:, None], 1)
+    return np.asarray((slate * 2)[:, None] * (DEPTH + 1) + as_ranked * (DEPTH + 1) + alike)
+
+
+def propensity_table(rankings: Rankings) -> F64:
+    """For every slate, not as ranked or as ranked, and number of items that share a position: the probability with
+    which the policy puts the shown item there."""
+    alike = np.maximum(np.arange(DEPTH + 1), 1)
+    explored = rankings.exploration[:, None] / alike[None, :]
+    ranked = (1.0 - rankings.exploration)[:, None] + explored
+    return np.stack([explored, ranked], axis=1).ravel()

@@ -7,6 +7,7 @@ and the text of a price, a title or a date is made once, not once a message.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from datetime import datetime
@@ -57,9 +58,16 @@ def floats(values: npt.NDArray[np.float64]) -> pa.Array:
     return pc.cast(pa.array(values), pa.string())
 
 
+@functools.lru_cache(maxsize=4096)
+def constant(piece: str) -> pa.Scalar:
+    """A constant as Arrow wants it; made once, because Arrow looks for pandas each time it converts a string."""
+    return pa.scalar(piece, pa.string())
+
+
 def join(*pieces: pa.Array | str) -> pa.Array:
     """Join columns and constants row by row."""
-    return pc.binary_join_element_wise(*pieces, "")
+    columns = [constant(piece) if isinstance(piece, str) else piece for piece in pieces]
+    return pc.binary_join_element_wise(*columns, constant(""))
 
 
 def lists(items: pa.Array, counts: npt.NDArray[Any]) -> pa.Array:
