@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
@@ -103,7 +104,7 @@ def third_party(path: str) -> set[str]:
     known = packages_distributions()
     tree = ast.parse((ROOT / path).read_text("utf-8"))
     libraries = {module.split(".")[0] for _, module in imports_of(tree, path)}
-    foreign = libraries - set(sys.stdlib_module_names) - {*ROOMS, "dayone", "tests", "bench", "conftest", "typer"}
+    foreign = libraries - set(sys.stdlib_module_names) - {*ROOMS, "dayone", "tests", "bench"}
     return {canonicalize_name(known.get(library, [library])[0]) for library in foreign}
 
 
@@ -122,6 +123,22 @@ def test_what_the_tests_import_is_declared() -> None:
     paths = [file.relative_to(ROOT).as_posix() for file in (ROOT / "tests").rglob("*.py")]
     # packaging comes with pytest, which declares it.
     assert {name for path in paths for name in third_party(path)} <= declared("test") | {"packaging"}
+
+
+def test_every_dependency_is_used() -> None:
+    used = {name for path in modules() for name in third_party(path)}
+    assert declared() - used == set(), "take it out, or into the extra of what will need it"
+
+
+def test_a_wheel_has_the_packs_and_no_tests(tmp_path: Path) -> None:
+    built = run_python("-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path))
+    assert built.returncode == 0, built.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    files = set(zipfile.ZipFile(wheel).namelist())
+    data = [file for file in (ROOT / "personas").rglob("*") if file.suffix in {".yaml", ".csv"}]
+    assert data and {file.relative_to(ROOT).as_posix() for file in data} <= files
+    assert set(modules()) <= files
+    assert {name.split("/")[0] for name in files if "dist-info" not in name} == {*ROOMS, "dayone.py"}
 
 
 # The front door
