@@ -77,7 +77,8 @@ def load_catalog(path: Path) -> Catalog:
             first_line.setdefault(item.id, line)
             items.append(item)
     except csv.Error as error:
-        faults.append(Fault(str(path), "", str(error), "CSV with quotes closed", reader.line_num))
+        start_of_record = reader.line_num + 1
+        faults.append(Fault(str(path), "", str(error), "CSV with quotes closed", start_of_record))
     if not items and not faults:
         faults.append(Fault(str(path), "", "no items", "at least one item", None))
     if len(items) > MAX_ITEMS:

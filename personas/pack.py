@@ -66,9 +66,12 @@ def locate(reference: str | Path) -> Path:
     if text in shipped_packs():
         return SHIPPED / text
     folder = Path(reference)
-    if (folder / "product.yaml").is_file():
-        return folder
-    found = "no product.yaml in it" if folder.is_dir() else "a file" if folder.is_file() else "no such folder"
+    try:
+        if (folder / "product.yaml").is_file():
+            return folder
+        found = "no product.yaml in it" if folder.is_dir() else "a file" if folder.is_file() else "no such folder"
+    except OSError as error:
+        found = f"a folder that cannot be read ({error.strerror})"
     fault = Fault(text, "", found, f"a folder with product.yaml, or one of {', '.join(shipped_packs())}")
     raise PackError(f"there is no pack {text!r}", (fault,), hint="Make one with: dayone init DIR")
 

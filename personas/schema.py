@@ -20,6 +20,16 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def json_schema(kind: Kind) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of `product.yaml` or of a file in `personas/`."""
-    generated = KINDS[kind].model_json_schema(mode="validation")
+    generated = _closed(KINDS[kind].model_json_schema(mode="validation"))
     heading = {"$schema": DIALECT, "$id": f"urn:dayone:schema:{kind}", "title": f"Dayone {kind}"}
     return {**heading, **{name: value for name, value in generated.items() if name not in heading}}
+
+
+def _closed(schema: Any) -> Any:
+    """The schema with no other keys than those of the pattern, wherever keys have a pattern."""
+    if isinstance(schema, list):
+        return [_closed(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {name: _closed(part) for name, part in schema.items()}
+    return {**closed, "additionalProperties": False} if "patternProperties" in closed else closed

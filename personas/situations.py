@@ -85,7 +85,7 @@ class Situations:
         return True
 
     def after(self, situation: int, event: str, *, failed: bool = False) -> Iterator[int]:
-        """The situations that the event may lead to. `failed`: the slate that it shows may be empty."""
+        """The situations that the event may lead to. `failed`: the slate that it shows is empty."""
         spec = self.product.events[event]
         screen, levels = self.split(situation)
         target = self.screens.index(spec.to) if spec.to else screen
@@ -99,7 +99,7 @@ class Situations:
     def _effect(self, spec: EventSpec, counter: str, low: int, high: int, *, failed: bool) -> tuple[int, int]:
         limit = self.limit(counter)
         if counter == "shown" and spec.slate:
-            return (0 if failed else 1), limit
+            return (0, 0) if failed else (1, self.product.slates[spec.slate].size)
         if counter == "page" and spec.slate:
             return (low + 1, high + 1) if spec.page == "next" else (0, 0)
         if counter == "focus":
