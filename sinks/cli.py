@@ -1,0 +1,136 @@
+"""The commands of this room: `sink`, `sql`, `summary`. Options in, errors of ours out; all work is done elsewhere.
+
+Imports nothing heavy at the top, so that `dayone --help` comes at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from personas.errors import DayoneError
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+STORE = Annotated[str | None, typer.Option("--store", metavar="FILE", help="The DuckDB file. [./dayone.duckdb]")]
+
+
+class Format(StrEnum):
+    """How answers are printed."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    text = "text"
+    json = "json"
+
+
+@app.command()
+def sink(
+    pack: Annotated[str, typer.Argument(metavar="PACK", help="A pack that ships, or a directory with one.")],
+    store: STORE = None,
+    bootstrap_servers: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Kafka brokers. [127.0.0.1:9092]")
+    ] = None,
+    until_completed: Annotated[
+        bool, typer.Option("--until-completed", help="End by itself when all runs have ended and all is stored.")
+    ] = False,
+    batch_rows: Annotated[int | None, typer.Option(help="Messages per transaction at most. [50000]")] = None,
+    connect_seconds: Annotated[float | None, typer.Option(help="Give up on an absent broker after this. [30]")] = None,
+    drain_seconds: Annotated[float | None, typer.Option(help="Time to drain the topics when stopped. [30]")] = None,
+    metrics_port: Annotated[int | None, typer.Option(help="Port of /metrics and /health; 0: any. [9102]")] = None,
+    log_format: Annotated[LogFormat | None, typer.Option(help="Log lines for people or machines. [text]")] = None,
+    log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [info]")] = None,
+) -> None:
+    """Keep what is on Kafka: read the topics of PACK into DuckDB until stopped (Ctrl-C drains, and loses nothing)."""
+    with _errors():
+        from personas.logs import setup_logging
+        from sinks.settings import load_settings
+
+        settings = load_settings(
+            store=store, kafka_bootstrap_servers=bootstrap_servers, sink_batch_rows=batch_rows,
+            sink_connect_seconds=connect_seconds, sink_drain_seconds=drain_seconds, sink_metrics_port=metrics_port,
+            log_format=log_format.value if log_format else None, log_level=log_level,
+        )  # fmt: skip
+        setup_logging(settings.log_format, settings.log_level)
+
+        from personas.pack import load_pack
+        from sinks.runtime import run_sink
+
+        report = run_sink(settings, load_pack(pack), until_completed=until_completed)
+        events = report.rows.get("events", 0)
+        typer.echo(
+            f"{events:,} events in {report.seconds:.1f} s ({report.events_per_second:,.0f}/s), "
+            f"{report.dead_letters:,} dead letters, {sum(report.duplicates.values()):,} known already; "
+            f"ended: {report.ended}, {'all read' if report.drained else 'not all read'}.",
+            err=True,
+        )
+        if report.ended == "SIGINT":
+            raise SystemExit(130)
+
+
+@app.command()
+def sql(
+    query: Annotated[str | None, typer.Argument(help="One statement; without it, a prompt.")] = None,
+    store: STORE = None,
+    format: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.table,  # noqa: A002
+) -> None:
+    """Ask the database: one statement, or a prompt. Nothing can be changed. Start with: dayone sql .tables"""
+    with _errors():
+        from sinks import query as asking
+        from sinks.settings import load_settings
+        from sinks.store import Store
+
+        with Store.open(load_settings(store=store).store, read_only=True) as database:
+            if query is None:
+                asking.prompt(database, format.value)
+            else:
+                asking.answer(database, asking.TABLES if query.strip() == ".tables" else query, format.value)
+
+
+@app.command()
+def summary(
+    store: STORE = None,
+    run: Annotated[str | None, typer.Option(metavar="RUN", help="Only this run.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for machines.")] = False,
+) -> None:
+    """Say what is in the database: users, sessions, events, funnel, top items, dead letters."""
+    with _errors():
+        from sinks import summary as summing
+        from sinks.settings import load_settings
+        from sinks.store import Store
+
+        with Store.open(load_settings(store=store).store, read_only=True) as database:
+            found = summing.summarize(database, run)
+        if as_json:
+            import json
+
+            typer.echo(json.dumps(summing.as_json(found), ensure_ascii=False, indent=2))
+            return
+        from rich.console import Console
+
+        summing.show(found, Console(highlight=False))
+
+
+class _errors:  # noqa: N801 - reads as a word of the language
+    """Errors of ours become a message and an exit code, also when the front door is not there."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, DayoneError):
+            from personas.console import fail
+
+            fail(error)
+        if isinstance(error, BrokenPipeError):
+            sys.stderr.close()
+            raise SystemExit(0)

@@ -1,0 +1,345 @@
+"""The running sink: reads batches, commits them, and knows when to end.
+
+Holds the pieces together: a source (Kafka or the fake), a decoder, a store, metrics. It knows none of their
+libraries. Decoding happens on the event loop while the transaction before it is written in a thread (DuckDB lets go
+of the interpreter lock), so at most two batches are in memory besides what the client prefetches.
+
+The order for each batch: decode, dead letters to their topics, transaction (rows, dead letters, offsets), then
+acknowledge. Whatever fails stops the sink with that error, and nothing of the batch is acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from personas.errors import BrokerError
+from sinks.batch import Batch, Messages, Partition
+from sinks.ingest import Decoder
+from sinks.source import Cluster, Source
+from sinks.store import Store
+from sinks.telemetry import Telemetry
+
+log = logging.getLogger("dayone.sink")
+
+FINAL = frozenset({"completed", "stopped", "failed"})
+#: So long without a message while the broker says there are some: they are markers that no reader is given.
+_IDLE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds in seconds: waiting for a broker at the start, draining at the end, and between looks at the lag."""
+
+    connect_seconds: float = 30.0
+    drain_seconds: float = 30.0
+    look_seconds: float = 0.5
+
+
+@dataclass
+class Report:
+    """What a sink did until it ended, and why: `completed`, `SIGINT`, `SIGTERM` or what `request_stop` was given."""
+
+    ended: str = ""
+    drained: bool = False
+    rows: dict[str, int] = field(default_factory=dict)
+    duplicates: dict[str, int] = field(default_factory=dict)
+    dead_letters: int = 0
+    messages: int = 0
+    batches: int = 0
+    first_message: float = 0.0
+    last_commit: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """From the first message to the last commit."""
+        return max(0.0, self.last_commit - self.first_message)
+
+    @property
+    def events_per_second(self) -> float:
+        """Rows of `events` over `seconds`; 0 where there were none."""
+        return self.rows.get("events", 0) / self.seconds if self.seconds else 0.0
+
+
+class Sink:
+    """One sink process' work. `run()` once; `request_stop()` from any thread ends it after draining."""
+
+    def __init__(
+        self,
+        source: Source,
+        decoder: Decoder,
+        store: Store,
+        telemetry: Telemetry,
+        *,
+        limits: Limits = Limits(),
+        until_completed: bool = False,
+        on_commit: Callable[[Report], None] = lambda report: None,
+    ) -> None:
+        self.report = Report()
+        self._source, self._decoder, self._store, self._telemetry = source, decoder, store, telemetry
+        self._limits = limits
+        self._until_completed = until_completed
+        self._on_commit = on_commit
+        self._cluster_id = ""
+        self._read: dict[Partition, int] = {}  # decoded, perhaps not committed yet
+        self._kept: dict[Partition, int] = {}  # committed
+        self._first: dict[Partition, int] = {}  # where the partitions begin
+        self._pending: asyncio.Task[None] | None = None
+        self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._error: BaseException | None = None
+        self._wake = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop_reason = ""
+        self._abort = False
+        self._shards: dict[str, tuple[int, dict[int, str]]] = {}
+        self._last_arrival = 0.0
+        self._answering = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether the sink reads, and its broker answered when last asked."""
+        return self._answering and self._error is None
+
+    def request_stop(self, reason: str) -> None:
+        """End after draining; a second request ends at once. From any thread; before `run` it is remembered."""
+
+        def note() -> None:
+            self._abort = bool(self._stop_reason)
+            self._stop_reason = self._stop_reason or reason
+            self._wake.set()
+
+        if self._loop is None:
+            note()
+        else:
+            self._loop.call_soon_threadsafe(note)
+
+    async def run(self, *, handle_signals: bool = False) -> Report:
+        """Read until told to stop, or until the runs are completed. BrokerError, StoreError and the like end it."""
+        self._loop = asyncio.get_running_loop()
+        with self._signals(handle_signals), _fewer_collections():
+            try:
+                cluster = await self._wait_for_topics()
+                if cluster is not None:
+                    await self._subscribe(cluster)
+                    await self._watch()
+            finally:
+                self._set_ready(False)
+                await self._source.stop()
+                if self._pending is not None:
+                    await asyncio.wait({self._pending})
+                    self._note_failure(self._pending)
+                self._writer.shutdown()
+        if self._error is not None:
+            raise self._error
+        self.report.ended = self._stop_reason or "completed"
+        return self.report
+
+    async def _wait_for_topics(self) -> Cluster | None:
+        """The cluster once all topics exist; None where the sink is told to stop before. They are not made here."""
+        deadline = time.monotonic() + self._limits.connect_seconds
+        said: list[str] = []
+        while not self._stop_reason:
+            try:
+                cluster = await self._source.describe(max(0.1, min(5.0, deadline - time.monotonic())))
+            except BrokerError:
+                if time.monotonic() >= deadline:
+                    raise
+                await self._sleep()
+                continue
+            missing = cluster.missing(self._decoder.topics)
+            if not missing:
+                return cluster
+            if missing != said:
+                log.info("waiting for topics that do not exist yet: %s", ", ".join(missing))
+                said = missing
+            deadline = time.monotonic() + self._limits.connect_seconds
+            await self._sleep()
+        return None
+
+    async def _sleep(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), self._limits.look_seconds)
+
+    async def _subscribe(self, cluster: Cluster) -> None:
+        """Assign every partition at the offset that the database holds."""
+        known = self._store.positions(cluster.cluster_id)
+        start: dict[Partition, int] = {}
+        for place, (first, _) in cluster.bounds.items():
+            start[place] = known.get(place, first)
+            if start[place] < first:
+                log.warning("%s/%d: messages %d to %d are no longer on the broker", *place, start[place], first - 1)
+                start[place] = first
+        self._cluster_id = cluster.cluster_id
+        self._read, self._kept = dict(start), dict(start)
+        self._first = {place: first for place, (first, _) in cluster.bounds.items()}
+        behind = sum(self._lag(cluster).values())
+        for run_id, (shards, states) in self._store.run_states(cluster.cluster_id).items():
+            if behind or not set(states.values()) <= FINAL:
+                self._shards.setdefault(run_id, (shards, {}))[1].update(states)
+        await self._source.start(start, self._take, self._fail)
+        self._set_ready(True)
+        self._last_arrival = time.monotonic()
+        log.info("reading %d partitions, %d messages behind", len(start), behind)
+
+    async def _take(self, messages: Sequence[Messages]) -> None:
+        """Decode a fetch and hand it to the writer once the one before is kept."""
+        if self._error is not None:
+            return
+        if not self.report.messages:
+            self.report.first_message = time.monotonic()
+            self._store.begin_ingest()
+        self._last_arrival = time.monotonic()
+        self._notice_new_topics(messages)
+        batch = self._decoder.decode(messages, self._read)
+        self.report.messages += batch.messages
+        self._read.update(batch.next_offsets)
+        if self._pending is not None:
+            await self._pending
+        if self._error is None:
+            self._pending = asyncio.create_task(self._keep(batch))
+            self._pending.add_done_callback(self._note_failure)
+
+    def _notice_new_topics(self, messages: Sequence[Messages]) -> None:
+        """A partition that begins again was made anew: its messages are new, whatever was read of the old one."""
+        for given in messages:
+            firsts = dict(zip(reversed(given.partitions), reversed(given.offsets), strict=True))
+            for partition, offset in firsts.items():
+                place = (given.topic, partition)
+                if offset <= self._first.get(place, 0) and offset < self._read.get(place, 0):
+                    log.warning("%s/%d begins again at %d: it was made anew", *place, offset)
+                    self._read[place] = offset
+
+    async def _keep(self, batch: Batch) -> None:
+        """Dead letters, transaction, acknowledgement: in this order."""
+        if batch.dead_letters:
+            await self._source.publish_dead(batch.dead_letters)
+        begun = time.monotonic()
+        loop = asyncio.get_running_loop()
+        committed = await loop.run_in_executor(self._writer, self._store.commit, batch, self._cluster_id)
+        self._kept.update(batch.next_offsets)
+        now = time.monotonic()
+        report = self.report
+        report.last_commit = now
+        report.batches += 1
+        report.dead_letters += len(batch.dead_letters)
+        for totals, counts in ((report.rows, committed.rows), (report.duplicates, committed.duplicates)):
+            for name, count in counts.items():
+                totals[name] = totals.get(name, 0) + count
+        for manifest in batch.manifests:
+            self._shards.setdefault(manifest.run_id, (manifest.shards, {}))[1][manifest.shard] = manifest.state
+        self._telemetry.committed(batch, committed, now - begun, self._store.size_bytes())
+        if batch.dead_letters:
+            log.warning("%d messages became dead letters", len(batch.dead_letters),
+                        extra={"reasons": sorted({letter.reason for letter in batch.dead_letters})})  # fmt: skip
+        await self._source.acknowledge(batch.next_offsets)
+        self._on_commit(report)
+
+    def _note_failure(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self._error = self._error or error
+        self._wake.set()
+
+    async def _watch(self) -> None:
+        """Look at the lag now and then, until it is time to end."""
+        goal: dict[Partition, int] | None = None
+        deadline = 0.0
+        while self._error is None and not self._abort:
+            runs_final = self._runs_final()  # before looking: what a manifest speaks of is on the topics by then
+            cluster = await self._look()
+            if cluster is not None and (cluster.exact or self._idle()):
+                if self._stop_reason:
+                    goal = goal or cluster.ends
+                elif not (self._until_completed and runs_final):
+                    goal = None
+                else:
+                    goal = cluster.ends
+                if goal is not None and self._reached(goal):
+                    self.report.drained = True
+                    return
+            if self._stop_reason:
+                deadline = deadline or time.monotonic() + self._limits.drain_seconds
+                if time.monotonic() >= deadline:
+                    log.warning("stopping with messages left on the topics: the time to drain them is over")
+                    return
+                self._wake.clear()
+            await self._sleep()
+
+    def _runs_final(self) -> bool:
+        """Whether there is a run, and all shards of every run have ended."""
+        return bool(self._shards) and all(
+            len(states) >= shards and set(states.values()) <= FINAL for shards, states in self._shards.values()
+        )
+
+    def _idle(self) -> bool:
+        """Whether all is kept that came, and nothing has come for long although the broker answers."""
+        waited = time.monotonic() - max(self._last_arrival, self.report.last_commit)
+        return waited > _IDLE_SECONDS and self._kept == self._read and self._answering
+
+    def _reached(self, goal: dict[Partition, int]) -> bool:
+        return self._idle() or all(self._kept.get(place, 0) >= after for place, after in goal.items())
+
+    async def _look(self) -> Cluster | None:
+        """Ask the broker where its topics end; follow it to another cluster or to new partitions."""
+        try:
+            cluster = await self._source.describe(5.0)
+        except BrokerError as error:
+            if self._answering:
+                log.warning("%s Waiting for it to come back.", error.message)
+            self._last_arrival = time.monotonic()
+            self._set_ready(False)
+            return None
+        if not self._answering:
+            log.info("the broker answers again")
+            self._set_ready(True)
+        if cluster.cluster_id != self._cluster_id or set(cluster.bounds) - set(self._kept):
+            if cluster.missing(self._decoder.topics):
+                return None
+            log.warning("the cluster or its partitions changed: reading on from what the database holds")
+            await self._source.stop()
+            if self._pending is not None:
+                await self._pending
+            await self._subscribe(cluster)
+            return None
+        self._telemetry.lagging(self._lag(cluster))
+        return cluster
+
+    def _lag(self, cluster: Cluster) -> dict[Partition, int]:
+        return {place: max(0, after - self._kept.get(place, 0)) for place, (_, after) in cluster.bounds.items()}
+
+    def _set_ready(self, ready: bool) -> None:
+        self._answering = ready
+        self._telemetry.ready.set(ready)
+
+    @contextlib.contextmanager
+    def _signals(self, wanted: bool) -> Iterator[None]:
+        """SIGINT and SIGTERM request a stop while inside."""
+        numbers = (signal.SIGINT, signal.SIGTERM) if wanted else ()
+        loop = asyncio.get_running_loop()
+        for number in numbers:
+            loop.add_signal_handler(number, self.request_stop, number.name)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
+def _fewer_collections() -> Iterator[None]:
+    """A batch makes hundreds of thousands of objects without cycles: looking for cycles doubles the decoding time."""
+    before = gc.get_threshold()
+    gc.set_threshold(200_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)

@@ -1,0 +1,143 @@
+"""How the database came to be what it is: ordered, named steps, each applied once and recorded.
+
+A step that has been published is never edited; a change is a new step at the end. Steps are SQL scripts without
+parameters. Knows the tables, not the library that runs them (that is store.py).
+"""
+
+from __future__ import annotations
+
+_TABLES = """
+CREATE TABLE events (
+    event_id VARCHAR NOT NULL, run_id VARCHAR NOT NULL, product VARCHAR NOT NULL, session_id VARCHAR NOT NULL,
+    sequence INTEGER NOT NULL, user_id VARCHAR NOT NULL, time TIMESTAMPTZ NOT NULL, type VARCHAR NOT NULL,
+    item_id VARCHAR, synthetic BOOLEAN NOT NULL, generator VARCHAR NOT NULL, generation INTEGER NOT NULL,
+    properties JSON NOT NULL, topic_partition INTEGER NOT NULL, topic_offset BIGINT NOT NULL);
+COMMENT ON TABLE events IS 'What users did: one row per product event, each (run_id, event_id) once';
+COMMENT ON COLUMN events.event_id IS '<session_id>.<sequence>, the same whenever a run is repeated';
+COMMENT ON COLUMN events.run_id IS 'The run that made it, see runs';
+COMMENT ON COLUMN events.sequence IS 'Place within the session, from 0';
+COMMENT ON COLUMN events.time IS 'Virtual time at which it happened';
+COMMENT ON COLUMN events.item_id IS 'The item it is about, where there is exactly one; see items';
+COMMENT ON COLUMN events.synthetic IS 'Whether it was made up: true for everything that Dayone makes';
+COMMENT ON COLUMN events.generator IS 'What made it: prior, student, tutor or twin';
+COMMENT ON COLUMN events.generation IS '0 is real; n+1 was made by a model fitted on generation n or less';
+COMMENT ON COLUMN events.properties IS 'The properties of the event as sent; typed in the view <product>.<type>';
+COMMENT ON COLUMN events.topic_partition IS 'Kafka partition it was read from';
+COMMENT ON COLUMN events.topic_offset IS 'Kafka offset it was read from';
+
+CREATE TABLE sessions (
+    session_id VARCHAR NOT NULL, run_id VARCHAR NOT NULL, product VARCHAR NOT NULL, user_id VARCHAR NOT NULL,
+    time TIMESTAMPTZ NOT NULL, number INTEGER NOT NULL, started TIMESTAMPTZ NOT NULL, ended TIMESTAMPTZ NOT NULL,
+    events INTEGER NOT NULL, items INTEGER NOT NULL, device VARCHAR NOT NULL, converted BOOLEAN NOT NULL,
+    value DOUBLE NOT NULL, synthetic BOOLEAN NOT NULL, generator VARCHAR NOT NULL, generation INTEGER NOT NULL);
+COMMENT ON TABLE sessions IS 'One row per finished session, as the product''s own analytics would see it';
+COMMENT ON COLUMN sessions.number IS 'How many sessions the user had before';
+COMMENT ON COLUMN sessions.events IS 'Events in the session';
+COMMENT ON COLUMN sessions.items IS 'Different items that were looked at';
+COMMENT ON COLUMN sessions.converted IS 'Whether the product''s conversion event happened';
+COMMENT ON COLUMN sessions.value IS 'Money that changed hands, in the product''s currency';
+
+CREATE TABLE users (
+    user_id VARCHAR NOT NULL, run_id VARCHAR NOT NULL, product VARCHAR NOT NULL, time TIMESTAMPTZ NOT NULL,
+    signed_up TIMESTAMPTZ NOT NULL, device VARCHAR NOT NULL, synthetic BOOLEAN NOT NULL,
+    generator VARCHAR NOT NULL, generation INTEGER NOT NULL);
+COMMENT ON TABLE users IS 'Who signed up, latest state; a user is (run_id, user_id)';
+
+CREATE TABLE items (
+    product VARCHAR NOT NULL, item_id VARCHAR NOT NULL, title VARCHAR NOT NULL, category VARCHAR NOT NULL,
+    price DOUBLE NOT NULL, quality DOUBLE NOT NULL, launch_day INTEGER NOT NULL, text VARCHAR NOT NULL,
+    pack_fingerprint VARCHAR NOT NULL);
+COMMENT ON TABLE items IS 'The catalogue of the pack that the sink was last started on';
+COMMENT ON COLUMN items.quality IS 'From 0 to 1';
+COMMENT ON COLUMN items.launch_day IS 'Virtual day from which the item exists, 0 from the start';
+COMMENT ON COLUMN items.pack_fingerprint IS 'SHA-256 of the pack that it comes from';
+
+CREATE TABLE funnel_steps (product VARCHAR NOT NULL, step INTEGER NOT NULL, type VARCHAR NOT NULL);
+COMMENT ON TABLE funnel_steps IS 'The event types of each product''s funnel, in order, from its pack';
+
+CREATE TABLE labels (
+    label_id VARCHAR NOT NULL, kind VARCHAR NOT NULL, run_id VARCHAR NOT NULL, product VARCHAR NOT NULL,
+    user_id VARCHAR NOT NULL, session_id VARCHAR, time TIMESTAMPTZ NOT NULL, persona VARCHAR NOT NULL,
+    intent VARCHAR, intent_reached BOOLEAN, satisfaction DOUBLE, churned BOOLEAN, weight DOUBLE,
+    history_weight DOUBLE, problems JSON, slates JSON, traits JSON, tastes JSON, sessions_per_week DOUBLE,
+    synthetic BOOLEAN NOT NULL, generator VARCHAR NOT NULL, generation INTEGER NOT NULL);
+COMMENT ON TABLE labels IS 'Ground truth, one row per user and per session: never a feature of a model';
+COMMENT ON COLUMN labels.kind IS 'user or session; columns of the other kind are null';
+COMMENT ON COLUMN labels.intent_reached IS 'Whether the goal event of the intent occurred';
+COMMENT ON COLUMN labels.satisfaction IS 'From 0 to 1, after the session';
+COMMENT ON COLUMN labels.churned IS 'Whether the user has left for good';
+COMMENT ON COLUMN labels.weight IS 'Importance weight of the session; 1 where problems are not over-sampled';
+COMMENT ON COLUMN labels.history_weight IS 'Product of the user''s session weights up to and with this one';
+COMMENT ON COLUMN labels.problems IS '[{sequence, problem}]: the problems planted, and at which event';
+COMMENT ON COLUMN labels.slates IS '[{sequence, propensities, examinations}]: true probabilities by position';
+COMMENT ON COLUMN labels.traits IS '{trait: 0 to 1}';
+COMMENT ON COLUMN labels.tastes IS '{category: share}, summing to 1';
+
+CREATE TABLE runs (
+    run_id VARCHAR NOT NULL, shard INTEGER NOT NULL, shards INTEGER NOT NULL, product VARCHAR NOT NULL,
+    state VARCHAR NOT NULL, users BIGINT NOT NULL, days DOUBLE NOT NULL, seed BIGINT NOT NULL,
+    start TIMESTAMPTZ NOT NULL, virtual_time TIMESTAMPTZ NOT NULL, updated TIMESTAMPTZ NOT NULL,
+    pack_fingerprint VARCHAR NOT NULL, generator VARCHAR NOT NULL, generation INTEGER NOT NULL,
+    manifest JSON NOT NULL, cluster_id VARCHAR NOT NULL);
+COMMENT ON TABLE runs IS 'Run manifests, the latest state of each shard of each run';
+COMMENT ON COLUMN runs.state IS 'started, completed, stopped or failed';
+COMMENT ON COLUMN runs.cluster_id IS 'The Kafka cluster that it was read from';
+
+CREATE TABLE offsets (
+    cluster_id VARCHAR NOT NULL, topic VARCHAR NOT NULL, partition INTEGER NOT NULL, next_offset BIGINT NOT NULL);
+COMMENT ON TABLE offsets IS 'Where to read on: written in the same transaction as the rows before it';
+
+CREATE TABLE dead_letters (
+    cluster_id VARCHAR NOT NULL, topic VARCHAR NOT NULL, topic_partition INTEGER NOT NULL,
+    topic_offset BIGINT NOT NULL, reason VARCHAR NOT NULL, detail VARCHAR NOT NULL, key BLOB, value BLOB,
+    value_bytes BIGINT, received TIMESTAMPTZ NOT NULL);
+COMMENT ON TABLE dead_letters IS 'Messages that could not be decoded, also on the topic <topic>.dlq';
+COMMENT ON COLUMN dead_letters.reason IS
+    'not_json, not_utf8, too_large, wrong_envelope, unknown_event_type, wrong_property or wrong_product';
+COMMENT ON COLUMN dead_letters.value IS 'The first 64 KiB of the message';
+COMMENT ON COLUMN dead_letters.value_bytes IS 'The true length of the message';
+
+CREATE TABLE ingests (
+    ingest_id VARCHAR NOT NULL, cluster_id VARCHAR NOT NULL, started TIMESTAMPTZ NOT NULL,
+    updated TIMESTAMPTZ NOT NULL, messages BIGINT NOT NULL, events BIGINT NOT NULL);
+COMMENT ON TABLE ingests IS 'One row per sink process: when it read its first message, its last commit, and how much';
+"""
+
+_VIEWS = """
+CREATE VIEW sessions_per_day AS
+    SELECT product, run_id, CAST(started AT TIME ZONE 'UTC' AS DATE) AS day, count(*) AS sessions,
+           count(DISTINCT user_id) AS users, avg(events) AS events_per_session,
+           avg(CAST(converted AS INTEGER)) AS conversion, sum(value) AS value
+    FROM sessions GROUP BY ALL;
+COMMENT ON VIEW sessions_per_day IS 'Sessions, users, conversion and value by UTC day of the start';
+
+CREATE VIEW events_per_day AS
+    SELECT product, run_id, CAST(time AT TIME ZONE 'UTC' AS DATE) AS day, type, count(*) AS events,
+           count(DISTINCT session_id) AS sessions
+    FROM events GROUP BY ALL;
+COMMENT ON VIEW events_per_day IS 'Events of each type, and in how many sessions, by UTC day';
+
+CREATE VIEW funnel_per_day AS
+    SELECT product, run_id, day, step, type, sessions, events
+    FROM events_per_day JOIN funnel_steps USING (product, type);
+COMMENT ON VIEW funnel_per_day IS 'Sessions that reached each step of the funnel, by UTC day';
+
+CREATE VIEW problems AS
+    SELECT label.product, label.run_id, label.user_id, label.session_id, label.persona, label.intent,
+           CAST(problem.value ->> '$.problem' AS VARCHAR) AS problem,
+           CAST(problem.value ->> '$.sequence' AS INTEGER) AS sequence, label.satisfaction, label.churned,
+           label.weight
+    FROM labels AS label, json_each(label.problems) AS problem WHERE label.kind = 'session';
+COMMENT ON VIEW problems IS 'One row per planted problem, with the event of the session at which it struck';
+
+CREATE VIEW item_popularity AS
+    SELECT event.product, event.run_id, event.item_id, any_value(item.title) AS title,
+           any_value(item.category) AS category, count(*) AS events,
+           count(DISTINCT event.session_id) AS sessions, count(DISTINCT event.user_id) AS users
+    FROM events AS event LEFT JOIN items AS item USING (product, item_id)
+    WHERE event.item_id IS NOT NULL GROUP BY ALL;
+COMMENT ON VIEW item_popularity IS 'Events, sessions and users by item';
+"""
+
+#: Every step by name, in the order of application.
+MIGRATIONS: tuple[tuple[str, str], ...] = (("tables", _TABLES), ("analyst_views", _VIEWS))

@@ -1,0 +1,78 @@
+"""Puts a sink together from its settings and a pack, and runs it: the one place that knows all the parts.
+
+`run_sink` is what `dayone sink` calls, and what a program that runs broker, simulator and sink at once can call in
+a process of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from personas.health import HealthServer
+from sinks.daemon import Limits, Report, Sink
+from sinks.ingest import Decoder, vocabulary_of
+from sinks.settings import SinkSettings
+from sinks.store import Store
+from sinks.subscriber import KafkaSource
+from sinks.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from personas.pack import Pack
+
+log = logging.getLogger("dayone.sink")
+
+
+def run_sink(
+    settings: SinkSettings,
+    pack: Pack,
+    *,
+    until_completed: bool = False,
+    handle_signals: bool = True,
+    on_start: Callable[[Sink], None] = lambda sink: None,
+    on_commit: Callable[[Report], None] = lambda report: None,
+) -> Report:
+    """Run a sink to its end. `on_start` is given the sink, whose `request_stop` may be called from any thread;
+    `on_commit` is called after each transaction. Raises what Sink.run, Store.open and HealthServer.start raise.
+    """
+    return asyncio.run(_run(settings, pack, until_completed, handle_signals, on_start, on_commit))
+
+
+async def _run(
+    settings: SinkSettings,
+    pack: Pack,
+    until_completed: bool,
+    handle_signals: bool,
+    on_start: Callable[[Sink], None],
+    on_commit: Callable[[Report], None],
+) -> Report:
+    decoder = Decoder(vocabulary_of(pack), max_bytes=settings.sink_max_message_bytes)
+    telemetry = Telemetry()
+    source = KafkaSource(
+        settings.connection,
+        decoder.topics,
+        settings.sink_group or f"dayone-sink-{pack.product.name}",
+        batch_rows=settings.sink_batch_rows,
+        batch_seconds=settings.sink_batch_seconds,
+        prefetch_mib=settings.sink_prefetch_mib,
+    )
+    with Store.open(settings.store, memory_limit=settings.store_memory_limit) as store:
+        store.load_pack(pack)
+        telemetry.database_bytes.set(store.size_bytes())
+        limits = Limits(settings.sink_connect_seconds, settings.sink_drain_seconds)
+        sink = Sink(
+            source, decoder, store, telemetry, limits=limits, until_completed=until_completed, on_commit=on_commit
+        )
+        server = HealthServer(
+            telemetry.render, lambda: sink.ready, host=settings.metrics_host, port=settings.sink_metrics_port,
+            reason=lambda: "the broker does not answer, or its topics do not exist yet",
+        )  # fmt: skip
+        with server:
+            log.info("metrics on %s/metrics, rows into %s", server.url, settings.store)
+            on_start(sink)
+            try:
+                return await sink.run(handle_signals=handle_signals)
+            finally:
+                await source.close()

@@ -1,0 +1,65 @@
+"""The sink's settings: the only place in this room that reads the environment.
+
+Every setting is an environment variable `DAYONE_...`; options of the command line are given as overrides and win.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from personas.connection import KafkaConnection
+from personas.errors import SettingsError
+
+
+class SinkSettings(BaseSettings):
+    """What can be set, with its unit; names in capitals behind DAYONE_ are the variables."""
+
+    model_config = SettingsConfigDict(env_prefix="DAYONE_", frozen=True, extra="ignore", env_ignore_empty=True)
+
+    kafka_bootstrap_servers: str | None = Field(None, description="Kafka brokers, HOST:PORT[,HOST:PORT...]")
+    store: str = Field("./dayone.duckdb", min_length=1, description="The DuckDB file")
+    store_memory_limit: str = Field(
+        "512MB", pattern=r"^\d+(\.\d+)?\s?[KMGT]i?B$", description="Memory that DuckDB may take, e.g. 512MB"
+    )
+    sink_group: str = Field("", description="Consumer group for lag monitors; empty: dayone-sink-<product>")
+    sink_batch_rows: int = Field(50_000, ge=1, le=1_000_000, description="Messages per transaction at most")
+    sink_batch_seconds: float = Field(1.0, gt=0, le=60, description="Seconds to wait for a full batch")
+    sink_prefetch_mib: int = Field(64, ge=1, le=4096, description="MiB of messages read ahead at most")
+    sink_max_message_bytes: int = Field(1024 * 1024, ge=1024, description="Longer messages become dead letters")
+    sink_connect_seconds: float = Field(30.0, gt=0, description="Seconds after which an absent broker is an error")
+    sink_drain_seconds: float = Field(30.0, ge=0, description="Seconds for what is on the topics when stopped")
+    sink_metrics_port: int = Field(9102, ge=0, le=65535, description="Port of /metrics and /health; 0: a free one")
+    metrics_host: str = Field("127.0.0.1", min_length=1, description="Address of /metrics and /health")
+    log_format: Literal["text", "json"] = Field("text", description="text or json")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug to error")
+
+    @property
+    def connection(self) -> KafkaConnection:
+        """How to reach Kafka."""
+        return KafkaConnection(bootstrap_servers=self.kafka_bootstrap_servers)
+
+
+def load_settings(**overrides: Any) -> SinkSettings:
+    """Settings from the environment; overrides that are not None win. SettingsError names what is wrong."""
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return SinkSettings(**given)
+    except ValidationError as error:
+        raise SettingsError(_describe(error, given)) from error
+
+
+def _describe(error: ValidationError, given: dict[str, Any]) -> str:
+    lines = []
+    for fault in error.errors():
+        name = str(fault["loc"][0])
+        field = SinkSettings.model_fields.get(name)
+        variable = f"DAYONE_{name.upper()}"
+        place = variable if name not in given and variable in os.environ else f"{variable} (option)"
+        expected = fault["msg"][0].lower() + fault["msg"][1:]
+        about = f" ({field.description})" if field and field.description else ""
+        lines.append(f"{place}{about}: found {fault['input']!r}, {expected}.")
+    return "\n".join(lines)

@@ -1,0 +1,362 @@
+"""The database: the only home of DuckDB. Opens it, brings it up to date, commits batches exactly once, answers SQL.
+
+Knows tables and Arrow; no Kafka client, no message format. How rows that come twice are kept out, two ways
+considered. A primary key makes DuckDB keep an index over every id: it grows with the table, must fit in memory and
+slows each insert several times. Chosen: offsets first (a message below the stored offset is never decoded again),
+and for messages that return on another offset (a run replayed on a new broker) an anti-join against the stored rows
+of the batch's own time range. Ids are deterministic, so a repeated row has the same time, and DuckDB's zone maps
+leave out all blocks of other times.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from personas.errors import StoreError
+from sinks.batch import KEPT_BYTES, Batch, Partition, Positions
+from sinks.columns import KEYS, SCHEMAS
+from sinks.migrations import MIGRATIONS
+from sinks.views import product_views
+
+if TYPE_CHECKING:
+    from personas.pack import Pack
+
+log = logging.getLogger("dayone.sink.store")
+
+MEMORY = ":memory:"
+#: Rows of these never change; of the other tables the latest state wins, by this column.
+_LATEST = {"users": "time", "runs": "updated"}
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What one transaction did: rows added by table, and rows left out because they were there already."""
+
+    rows: Mapping[str, int]
+    duplicates: Mapping[str, int]
+
+
+class Store:
+    """One open database. One thread at a time; writers hold the file alone. Use `Store.open`, and close it."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: str) -> None:
+        self.path = path
+        self._connection = connection
+        self._ingest = (uuid.uuid4().hex, datetime.now(UTC))
+        self._totals = [0, 0]
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        read_only: bool = False,
+        memory_limit: str = "1GB",
+        migrations: tuple[tuple[str, str], ...] = MIGRATIONS,
+    ) -> Store:
+        """Open (and, unless `read_only`, create or bring up to date) the database at `path`, or MEMORY.
+
+        Raises StoreError: missing, locked, not writable, not a DuckDB file, of a newer schema (then unchanged).
+        """
+        text = str(path)
+        if text != MEMORY:
+            _check_place(Path(text), read_only)
+        try:
+            connection = duckdb.connect(text, read_only=read_only and text != MEMORY)
+        except duckdb.Error as error:
+            raise _explain(error, text) from error
+        try:
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute("SET enable_progress_bar = false")
+            connection.execute("SET checkpoint_threshold = '64MB'")  # fewer, larger rewrites than the default 16MB
+            connection.execute(f"SET memory_limit = '{memory_limit}'")
+            store = cls(connection, text)
+            pending = store._pending(migrations)
+            if pending and read_only:
+                raise StoreError(
+                    f"{text}: the database lacks the migrations {', '.join(name for name, _ in pending)}.",
+                    hint="Start `dayone sink` on it once; it brings the database up to date.",
+                )
+            for name, script in pending:
+                store._migrate(name, script)
+        except duckdb.Error as error:
+            connection.close()
+            raise _explain(error, text) from error
+        except StoreError:
+            connection.close()
+            raise
+        return store
+
+    def close(self) -> None:
+        """Close the file; twice does nothing."""
+        self._connection.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _pending(self, migrations: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+        """The migrations to apply; StoreError where the database has some that this program does not know."""
+        known = [name for name, _ in migrations]
+        found = self._connection.execute(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'main' ORDER BY ALL"
+        ).fetchall()
+        if ("schema_migrations",) not in found:
+            if found:
+                raise StoreError(
+                    f"{self.path}: a DuckDB database, but not one of Dayone's: it holds {found[0][0]!r}.",
+                    hint="Give another file with --store; Dayone makes it.",
+                )
+            return migrations
+        rows = self._connection.execute("SELECT name FROM schema_migrations ORDER BY position").fetchall()
+        applied = [name for (name,) in rows]
+        if applied != known[: len(applied)]:
+            odd = [name for name in applied if name not in known] or applied
+            raise StoreError(
+                f"{self.path}: the database has a newer schema than this program: it knows {', '.join(odd)}. "
+                "Nothing was changed.",
+                hint="Install the newer Dayone, or give another file with --store.",
+            )
+        return migrations[len(applied) :]
+
+    def _migrate(self, name: str, script: str) -> None:
+        with self._transaction():
+            self._connection.execute(
+                "CREATE TABLE IF NOT EXISTS schema_migrations (position INTEGER, name VARCHAR, applied TIMESTAMPTZ)"
+            )
+            self._connection.execute(script)
+            self._connection.execute(
+                "INSERT INTO schema_migrations SELECT count(*), ?, now() FROM schema_migrations", [name]
+            )
+        log.debug("applied migration %s to %s", name, self.path)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All or nothing. Whatever goes wrong, the database is as it was before."""
+        try:
+            self._connection.execute("BEGIN TRANSACTION")
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException as error:
+            with contextlib.suppress(duckdb.Error):
+                self._connection.execute("ROLLBACK")
+            if isinstance(error, duckdb.Error):
+                raise _explain(error, self.path) from error
+            raise
+
+    def positions(self, cluster_id: str) -> dict[Partition, int]:
+        """Where to read on, by partition, on this Kafka cluster."""
+        rows = self._connection.execute(
+            "SELECT topic, partition, next_offset FROM offsets WHERE cluster_id = ?", [cluster_id]
+        ).fetchall()
+        return {(topic, partition): offset for topic, partition, offset in rows}
+
+    def run_states(self, cluster_id: str) -> dict[str, tuple[int, dict[int, str]]]:
+        """Of each run read from this cluster: its number of shards and the state of each shard that was seen."""
+        states: dict[str, tuple[int, dict[int, str]]] = {}
+        for run_id, shard, shards, state in self._connection.execute(
+            "SELECT run_id, shard, shards, state FROM runs WHERE cluster_id = ? ORDER BY ALL", [cluster_id]
+        ).fetchall():
+            states.setdefault(run_id, (shards, {}))[1][shard] = state
+        return states
+
+    def commit(self, batch: Batch, cluster_id: str) -> Committed:
+        """Keep a batch, exactly once. StoreError where it cannot be kept; then nothing of it was.
+
+        1. Begin a transaction.
+        2. Write the rows of all tables that are not there yet, and the dead letters.
+        3. Write the next offset of each partition of the batch.
+        4. COMMIT: rows and offsets are on disk together or not at all.
+
+        Only when this has returned may the batch be acknowledged to Kafka. If the process dies before step 4, the
+        batch is read and written again; after it, reading goes on behind it, acknowledged or not.
+        """
+        rows: dict[str, int] = {}
+        duplicates: dict[str, int] = dict(batch.duplicates)
+        with self._transaction():
+            for name, table in batch.tables.items():
+                if name == "runs":
+                    table = table.append_column("cluster_id", pa.repeat(cluster_id, table.num_rows))  # noqa: PLW2901
+                with self._registered(table):
+                    added, known = self._merge(name) if name in _LATEST else self._append(name, table)
+                rows[name] = added
+                if known:
+                    duplicates[name] = duplicates.get(name, 0) + known
+            if batch.dead_letters:
+                with self._registered(_dead_letter_table(batch, cluster_id)):
+                    self._connection.execute("INSERT INTO dead_letters BY NAME FROM incoming")
+                rows["dead_letters"] = len(batch.dead_letters)
+            self._write_offsets(batch.next_offsets, cluster_id)
+            self._write_ingest(batch.messages, rows.get("events", 0), cluster_id)
+        return Committed(rows, duplicates)
+
+    @contextlib.contextmanager
+    def _registered(self, table: pa.Table) -> Iterator[None]:
+        """Make an Arrow table readable as `incoming`."""
+        self._connection.register("incoming", table)
+        try:
+            yield
+        finally:
+            self._connection.unregister("incoming")
+
+    def _append(self, name: str, table: pa.Table) -> tuple[int, int]:
+        """Insert the rows that are not there yet: (added, left out)."""
+        bounds = pc.min_max(table.column("time")).as_py()
+        keys = ", ".join(KEYS[name])
+        statement = (
+            f"INSERT INTO {name} BY NAME SELECT * FROM incoming ANTI JOIN "  # noqa: S608 - names of ours
+            f"(SELECT {keys} FROM {name} WHERE time BETWEEN ?::TIMESTAMPTZ AND ?::TIMESTAMPTZ) AS known USING ({keys})"
+        )
+        added = self._count(statement, [bounds["min"].isoformat(), bounds["max"].isoformat()])
+        return added, table.num_rows - added
+
+    def _merge(self, name: str) -> tuple[int, int]:
+        """Let the latest state win: (new keys, rows that were replaced or were older than what is there)."""
+        keys, clock = KEYS[name], _LATEST[name]
+        same = " AND ".join(f"stored.{key} = incoming.{key}" for key in keys)
+        replaced = self._count(
+            f"DELETE FROM {name} AS stored USING incoming "  # noqa: S608 - names of ours
+            f"WHERE {same} AND stored.{clock} <= incoming.{clock}"
+        )
+        written = self._count(
+            f"INSERT INTO {name} BY NAME SELECT * FROM incoming "  # noqa: S608 - names of ours
+            f"ANTI JOIN {name} AS stored USING ({', '.join(keys)})"
+        )
+        total = self._count("SELECT count(*) FROM incoming")
+        return written - replaced, total - (written - replaced)
+
+    def _count(self, statement: str, parameters: list[Any] | None = None) -> int:
+        row = self._connection.execute(statement, parameters or []).fetchone()
+        return int(row[0]) if row else 0
+
+    def _write_offsets(self, offsets: Positions, cluster_id: str) -> None:
+        if not offsets:
+            return
+        for (topic, partition), offset in offsets.items():
+            key = [cluster_id, topic, partition]
+            self._connection.execute("DELETE FROM offsets WHERE cluster_id = ? AND topic = ? AND partition = ?", key)
+            self._connection.execute("INSERT INTO offsets VALUES (?, ?, ?, ?)", [*key, offset])
+
+    def _write_ingest(self, messages: int, events: int, cluster_id: str) -> None:
+        ingest_id, started = self._ingest
+        if not self._totals[0]:
+            self._connection.execute("DELETE FROM ingests WHERE ingest_id = ?", [ingest_id])
+            self._connection.execute(
+                "INSERT INTO ingests VALUES (?, ?, ?, now(), 0, 0)", [ingest_id, cluster_id, started.isoformat()]
+            )
+        self._connection.execute(
+            "UPDATE ingests SET updated = now(), messages = messages + ?, events = events + ? WHERE ingest_id = ?",
+            [messages, events, ingest_id],
+        )
+        self._totals[0] += messages
+
+    def begin_ingest(self) -> None:
+        """Start counting a new row of `ingests` now, when the first messages come in."""
+        self._ingest = (uuid.uuid4().hex, datetime.now(UTC))
+        self._totals = [0, 0]
+
+    def load_pack(self, pack: Pack) -> None:
+        """Take over a pack's catalogue, funnel and event views, replacing those of an earlier version."""
+        product = pack.product.name
+        items = {
+            "product": [product] * len(pack.catalog.items),
+            "item_id": [item.id for item in pack.catalog.items],
+            **{
+                name: [getattr(item, name) for item in pack.catalog.items]
+                for name in ("title", "category", "price", "quality", "launch_day", "text")
+            },
+            "pack_fingerprint": [pack.fingerprint] * len(pack.catalog.items),
+        }
+        with self._transaction(), self._registered(pa.table(items, schema=SCHEMAS["items"])):
+            self._connection.execute("DELETE FROM items WHERE product = ?", [product])
+            self._connection.execute("INSERT INTO items BY NAME FROM incoming")
+            self._connection.execute("DELETE FROM funnel_steps WHERE product = ?", [product])
+            for step, name in enumerate(pack.product.funnel):
+                self._connection.execute("INSERT INTO funnel_steps VALUES (?, ?, ?)", [product, step, name])
+            for statement in product_views(pack):
+                self._connection.execute(statement)
+
+    def query(self, sql: str, parameters: list[Any] | None = None) -> pa.Table:
+        """The answer to any SQL as an Arrow table (times in UTC). StoreError on a mistake in it."""
+        try:
+            return self._connection.execute(sql, parameters or []).to_arrow_table()
+        except duckdb.Error as error:
+            raise StoreError(f"The query cannot be answered: {error}") from error
+
+    def reader(self, sql: str, batch_rows: int = 10_000) -> pa.RecordBatchReader:
+        """Like `query`, batch by batch, so that a large answer need not fit in memory."""
+        try:
+            return self._connection.execute(sql).to_arrow_reader(batch_rows)
+        except duckdb.Error as error:
+            raise StoreError(f"The query cannot be answered: {error}") from error
+
+    def size_bytes(self) -> int:
+        """Bytes on disk, the write-ahead log included; 0 in memory."""
+        return sum(path.stat().st_size for path in (Path(self.path), Path(f"{self.path}.wal")) if path.is_file())
+
+
+def _dead_letter_table(batch: Batch, cluster_id: str) -> pa.Table:
+    letters = batch.dead_letters
+    columns = {
+        "cluster_id": [cluster_id] * len(letters),
+        "topic": [letter.topic for letter in letters],
+        "topic_partition": [letter.partition for letter in letters],
+        "topic_offset": [letter.offset for letter in letters],
+        "reason": [letter.reason for letter in letters],
+        "detail": [letter.detail for letter in letters],
+        "key": [None if letter.key is None else letter.key[:KEPT_BYTES] for letter in letters],
+        "value": [None if letter.value is None else letter.value[:KEPT_BYTES] for letter in letters],
+        "value_bytes": [None if letter.value is None else len(letter.value) for letter in letters],
+        "received": [datetime.now(UTC)] * len(letters),
+    }
+    return pa.table(columns, schema=SCHEMAS["dead_letters"])
+
+
+def _check_place(path: Path, read_only: bool) -> None:
+    if read_only and not path.exists():
+        raise StoreError(f"{path}: there is no database yet.", hint="Make one with `dayone demo`, or give --store.")
+    if not path.parent.is_dir():
+        raise StoreError(f"{path}: the directory {path.parent} does not exist.", hint=f"mkdir -p {path.parent}")
+    if path.is_dir():
+        raise StoreError(f"{path}: found a directory, expected a file.", hint="Give the path of a file with --store.")
+
+
+def _explain(error: duckdb.Error, path: str) -> StoreError:
+    """The error of ours for an error of DuckDB's."""
+    text = str(error)
+    low = text.lower()
+    if "lock" in low and ("conflicting" in low or "could not set lock" in low):
+        return StoreError(
+            f"{path}: another process has the database open ({_holder(text)}). DuckDB lets one process in at a time.",
+            hint="Wait until it ends (`dayone sink --until-completed` ends by itself) or stop it with Ctrl-C, "
+            "which loses nothing; then query it, and start the sink again: it goes on where it stopped.",
+        )
+    if "not a valid duckdb" in low or "does not exist in the file" in low or "corrupt" in low:
+        return StoreError(f"{path}: not a DuckDB database ({text.splitlines()[0]})", hint="Give another --store.")
+    if "no space left" in low or "file too large" in low or "disk quota" in low or "could not write" in low:
+        return StoreError(
+            f"{path}: the disk is full; the last batch was rolled back, everything before it is safe.",
+            hint="Free some space and start again; the sink goes on where it stopped.",
+        )
+    if "permission denied" in low or "read-only file system" in low or "cannot open file" in low:
+        return StoreError(f"{path}: not writable ({text.splitlines()[0]})", hint="Give a --store where you may write.")
+    return StoreError(f"{path}: {text}")
+
+
+def _holder(text: str) -> str:
+    """Who holds the lock, in DuckDB's own words."""
+    start = text.find("PID")
+    return text[start:].split(")", maxsplit=1)[0].strip() if start >= 0 else "its process is unknown"

@@ -1,0 +1,285 @@
+"""Kafka as the sink sees it: the only home of FastStream and the Confluent client in this room.
+
+How partitions are assigned, two ways considered. A consumer group shares partitions among members, but a DuckDB
+file has one writer anyway, joining takes seconds (3 to 23 on the embedded broker), and after a crash the group's
+offsets may lag behind the database. Chosen: assign every partition by hand at the offset that the database holds,
+and still commit offsets to the group after each transaction, so that ordinary lag monitors work. Acknowledging is
+therefore information, never the truth.
+
+Two traps of the libraries are stepped around here. FastStream parses and decodes each message of a batch in Python
+(8 microseconds each) and swallows what a handler raises: a parser and decoder of ours pass the batch through
+untouched, and a middleware hands every exception to the daemon. librdkafka waits a second before it fetches again
+once its queue is full (135 k messages/s on one machine): see `CONSUMER` (over 500 k/s there).
+
+And one trap of the embedded broker: asked for the end of a partition it names the first message of the last batch,
+not the last. The answers to fetches have the true end, so the larger of the two is taken; before the first fetch of
+each partition the description is not `exact`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from types import TracebackType
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import TopicPartition as RawPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from faststream import BaseMiddleware
+from faststream.confluent import KafkaBroker, KafkaMessage, TopicPartition
+from faststream.confluent.message import FAKE_CONSUMER
+from faststream.middlewares import AckPolicy
+
+from personas.connection import KafkaConnection
+from personas.errors import BrokerError, DeliveryError
+from personas.topics import dead_letter_topic
+from sinks.batch import KEPT_BYTES, DeadLetter, Messages, Partition, Positions
+from sinks.source import Cluster, Handler
+
+log = logging.getLogger("dayone.sink.kafka")
+
+#: librdkafka's consumer settings, in its own words.
+CONSUMER: dict[str, Any] = {
+    "queued.min.messages": 100_000,
+    "fetch.queue.backoff.ms": 5,
+    "fetch.wait.max.ms": 100,
+    "max.partition.fetch.bytes": 2 * 1024 * 1024,
+    "check.crcs": True,
+    "reconnect.backoff.max.ms": 1_000,
+}
+#: A dead letter longer than this would not fit on a topic with Kafka's default limits: it is cut to KEPT_BYTES.
+LETTER_BYTES = 900 * 1024
+_LETTERS_AT_ONCE = 1000
+
+
+def columns_of(batch: Sequence[Message]) -> list[Messages]:
+    """The messages column by column, one `Messages` per topic, in the order of arrival."""
+    groups: dict[str, list[Any]] = {}  # the client's types allow for a missing topic; read messages have one
+    for topic, run in groupby(batch, Message.topic):
+        groups.setdefault(topic or "", []).extend(run)
+    return [
+        Messages(
+            topic,
+            [message.partition() for message in run],
+            [message.offset() for message in run],
+            [message.key() for message in run],
+            [message.value() for message in run],
+        )
+        for topic, run in groups.items()
+    ]
+
+
+class KafkaSource:
+    """A `Source` (see source.py) on a Kafka cluster."""
+
+    def __init__(
+        self,
+        connection: KafkaConnection,
+        topics: Sequence[str],
+        group: str,
+        *,
+        batch_rows: int = 50_000,
+        batch_seconds: float = 1.0,
+        prefetch_mib: int = 64,
+    ) -> None:
+        self._options = connection.client_options()
+        self._topics = tuple(topics)
+        self._group = group
+        self._batch_rows = batch_rows
+        self._batch_seconds = batch_seconds
+        self._consumer = CONSUMER | {"queued.max.messages.kbytes": prefetch_mib * 1024}
+        self._logger = client_logger()
+        self._admin: AdminClient | None = None
+        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-admin")
+        self._broker: KafkaBroker | None = None
+        self._raw: Any = None
+        self._topics_without_dlq: set[str] = set()
+
+    async def describe(self, timeout: float) -> Cluster:
+        """See Source."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._describe, timeout)
+
+    def _describe(self, timeout: float) -> Cluster:
+        try:
+            if self._admin is None:
+                self._admin = AdminClient(dict(self._options), logger=self._logger)
+            metadata = self._admin.list_topics(timeout=timeout)
+            wanted = [
+                RawPartition(topic, partition)
+                for topic in self._topics
+                if topic in metadata.topics and metadata.topics[topic].error is None
+                for partition in metadata.topics[topic].partitions
+            ]
+            first = self._offsets(wanted, OffsetSpec.earliest(), timeout)  # type: ignore[no-untyped-call]
+            after = self._offsets(wanted, OffsetSpec.latest(), timeout)  # type: ignore[no-untyped-call]
+        except KafkaException as error:
+            raise BrokerError(
+                f"{self._options['bootstrap.servers']}: no answer from Kafka ({_words(error)}).",
+                hint="Is it running? Give another address with --bootstrap-servers.",
+            ) from error
+        seen = {place: self._seen_end(place) for place in after}
+        bounds = {place: (first[place], max(after[place], seen[place])) for place in after}
+        return Cluster(str(metadata.cluster_id), bounds, exact=all(
+            seen[place] >= 0 or after[place] == first[place] for place in after
+        ))  # fmt: skip
+
+    def _seen_end(self, place: Partition) -> int:
+        """The end of a partition as of its last fetch, negative where there was none."""
+        raw = self._raw
+        if raw is None:
+            return -1
+        try:
+            return int(raw.get_watermark_offsets(RawPartition(*place), cached=True)[1])
+        except (KafkaException, RuntimeError):  # closed in the meantime
+            return -1
+
+    def _offsets(self, wanted: list[RawPartition], which: OffsetSpec, timeout: float) -> dict[Partition, int]:
+        if not wanted or self._admin is None:
+            return {}
+        answers = self._admin.list_offsets(dict.fromkeys(wanted, which), request_timeout=timeout)
+        return {(place.topic, place.partition): answer.result().offset for place, answer in answers.items()}
+
+    async def start(self, positions: Positions, handler: Handler, failed: Callable[[BaseException], None]) -> None:
+        """See Source."""
+        broker = KafkaBroker(
+            self._options["bootstrap.servers"],
+            config={**{k: v for k, v in self._options.items() if k != "bootstrap.servers"}, **self._consumer},  # type: ignore[arg-type]
+            client_id="dayone-sink",
+            allow_auto_create_topics=False,
+            compression_type="zstd",
+            enable_idempotence=True,
+            graceful_timeout=60.0,
+            logger=self._logger,
+            log_level=logging.DEBUG,
+            apply_types=False,
+            middlewares=[_reporting(failed)],
+        )
+        subscriber = broker.subscriber(
+            partitions=[TopicPartition(topic, part, at, declare=False) for (topic, part), at in positions.items()],
+            batch=True,
+            max_records=self._batch_rows,
+            polling_interval=self._batch_seconds,
+            group_id=self._group,
+            auto_offset_reset="earliest",
+            ack_policy=AckPolicy.MANUAL,
+            parser=_parse,
+            decoder=_decode,
+        )
+
+        async def take(batch: Sequence[Message]) -> None:
+            await handler(columns_of(batch))
+
+        subscriber(take)
+        try:
+            await broker.start()
+        except KafkaException as error:
+            raise BrokerError(f"{self._options['bootstrap.servers']}: {_words(error)}") from error
+        self._broker = broker
+        self._raw = subscriber.consumer.consumer if subscriber.consumer else None
+
+    async def acknowledge(self, positions: Positions) -> None:
+        """See Source."""
+        if self._raw is None or not positions:
+            return
+        offsets = [RawPartition(topic, partition, offset) for (topic, partition), offset in positions.items()]
+        try:
+            self._raw.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as error:
+            log.debug("the group's offsets were not committed: %s", _words(error))
+
+    async def publish_dead(self, letters: Sequence[DeadLetter]) -> None:
+        """See Source. A dead-letter topic that does not exist is warned of once; the table has the letter."""
+        for start in range(0, len(letters), _LETTERS_AT_ONCE):
+            await asyncio.gather(*map(self._publish, letters[start : start + _LETTERS_AT_ONCE]))
+
+    async def _publish(self, letter: DeadLetter) -> None:
+        topic = dead_letter_topic(letter.topic)
+        if self._broker is None or topic in self._topics_without_dlq:
+            return
+        value, headers = letter.value or b"", letter_headers(letter)
+        if len(value) > LETTER_BYTES:
+            value = value[:KEPT_BYTES]
+        try:
+            await self._broker.publish(value, topic, key=letter.key, headers=headers)
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code not in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION):
+                raise DeliveryError(f"{topic}: a dead letter could not be delivered ({_words(error)}).") from error
+            self._topics_without_dlq.add(topic)
+            log.warning("%s does not exist: dead letters go to the database alone", topic)
+
+    async def stop(self) -> None:
+        """See Source."""
+        if self._broker is not None:
+            broker, self._broker, self._raw = self._broker, None, None
+            await broker.stop()
+
+    async def close(self) -> None:
+        """Stop, and let go of the connection used by `describe`."""
+        await self.stop()
+        self._threads.shutdown(wait=False)
+        self._admin = None
+
+
+def letter_headers(letter: DeadLetter) -> dict[str, str]:
+    """The headers of a dead letter: where it was, why it is dead, and its true size where it was cut."""
+    headers = {
+        "origin-topic": letter.topic,
+        "origin-partition": str(letter.partition),
+        "origin-offset": str(letter.offset),
+        "reason": letter.reason,
+        "detail": letter.detail[:500],
+    }
+    if len(letter.value or b"") > LETTER_BYTES:
+        headers["truncated-from-bytes"] = str(len(letter.value or b""))
+    return headers
+
+
+async def _parse(batch: tuple[Message, ...]) -> KafkaMessage:
+    return KafkaMessage(batch, b"", correlation_id="batch", consumer=FAKE_CONSUMER, is_manual=True)
+
+
+async def _decode(message: KafkaMessage) -> Any:
+    return message.raw_message
+
+
+def _reporting(failed: Callable[[BaseException], None]) -> Any:
+    """A middleware that hands on every exception of parsing, decoding and handling."""
+
+    class Reporting(BaseMiddleware):
+        async def after_processed(
+            self,
+            exc_type: type[BaseException] | None = None,
+            exc_val: BaseException | None = None,
+            exc_tb: TracebackType | None = None,
+        ) -> bool:
+            if exc_val is not None and not isinstance(exc_val, asyncio.CancelledError):
+                failed(exc_val)
+            return False
+
+    return Reporting
+
+
+class _Quiet(logging.Filter):
+    """Turns the noise of both libraries down to debug: connections that come and go are reported by the daemon."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+        return logging.getLogger(record.name).isEnabledFor(logging.DEBUG) and log.isEnabledFor(logging.DEBUG)
+
+
+def client_logger() -> logging.Logger:
+    """The logger of the client libraries, at debug level."""
+    logger = logging.getLogger("dayone.sink.kafka.client")
+    if not any(isinstance(known, _Quiet) for known in logger.filters):
+        logger.addFilter(_Quiet())
+    return logger
+
+
+def _words(error: KafkaException) -> str:
+    first = error.args[0] if error.args else error
+    return first.str() if isinstance(first, KafkaError) else str(first)
