@@ -192,7 +192,7 @@ class _Sampler:
         hour = pick(by_day, row, chance)
         before = np.where(hour > 0, by_day[row, np.maximum(hour - 1, 0)], 0.0)
         within = (chance - before) / np.maximum(by_day[row, hour] - before, 1e-300)
-        return day * DAY_MS + ((hour + np.clip(within, 0.0, 0.999999)) * 3_600_000).astype(np.int64)
+        return np.asarray(day * DAY_MS + ((hour + np.clip(within, 0.0, 0.999999)) * 3_600_000).astype(np.int64))
 
 
 def adoption_day(pack: Pack, chances: F64) -> F64:
@@ -213,8 +213,7 @@ def adopted_share(pack: Pack, days: F64) -> F64:
 def hours_of_week(pack: Pack) -> F64:
     """[persona, 168] intensities with mean 1, Monday 00:00 UTC first."""
     hours = np.array([persona.activity.hours() for persona in pack.personas], dtype=np.float64)
-    mean: F64 = hours / hours.mean(axis=1, keepdims=True)
-    return mean
+    return np.asarray(hours / hours.mean(axis=1, keepdims=True))
 
 
 def quantiles(distribution: Distribution, cells: int = 512) -> F64:
@@ -237,7 +236,7 @@ def quantiles(distribution: Distribution, cells: int = 512) -> F64:
     points = (np.arange(8192) + 0.5) / 8192
     log_density = np.array([(a - 1) * math.log(x) + (b - 1) * math.log1p(-x) for x in points.tolist()])
     cdf = np.cumsum(np.exp(log_density - log_density.max()))
-    return np.interp(grid, np.concatenate([[0.0], cdf / cdf[-1]]), np.arange(8193) / 8192)
+    return np.asarray(np.interp(grid, np.concatenate([[0.0], cdf / cdf[-1]]), np.arange(8193) / 8192))
 
 
 def _positive(matrix: F64) -> F64:

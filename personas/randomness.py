@@ -45,9 +45,11 @@ def mix(values: U64) -> U64:
 
 def fold(key: U64 | np.uint64, counter: npt.NDArray[Any] | int) -> U64:
     """Mix a counter into a key. Shapes broadcast; the result is both a new key and random bits."""
-    with np.errstate(over="ignore"):
-        steps = (np.asarray(counter).astype(np.uint64) + np.uint64(1)) * _GOLDEN
-        return mix(np.atleast_1d(np.asarray(key + steps, dtype=np.uint64)))
+    if isinstance(counter, int):
+        step = np.array([((counter + 1) * int(_GOLDEN)) & 0xFFFFFFFFFFFFFFFF], dtype=np.uint64)
+    else:
+        step = (counter.astype(np.uint64) + np.uint64(1)) * _GOLDEN
+    return mix(np.atleast_1d(key) + step)
 
 
 def uniform(bits: U64) -> F64:
@@ -57,10 +59,9 @@ def uniform(bits: U64) -> F64:
 
 def pick(cumulative: F64, row: npt.NDArray[Any], numbers: F64) -> npt.NDArray[np.int64]:
     """For each number the column of `cumulative[row]` (rising to 1 along the columns) that it falls into."""
-    flat = np.searchsorted(
-        (cumulative + 2.0 * np.arange(len(cumulative))[:, None]).ravel(), numbers + 2.0 * row, side="right"
-    )
-    return np.minimum(flat - row * cumulative.shape[1], cumulative.shape[1] - 1)
+    steps = (cumulative + 2.0 * np.arange(len(cumulative))[:, None]).ravel()
+    place = np.searchsorted(steps, numbers + 2.0 * row, side="right") - row * cumulative.shape[1]
+    return np.asarray(np.minimum(place, cumulative.shape[1] - 1), dtype=np.int64)
 
 
 def cumulative_shares(weights: F64) -> F64:

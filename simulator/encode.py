@@ -26,6 +26,7 @@ from simulator.slates import Rankings, propensity_codes, propensity_table
 
 SESSION_KEY = 1_000_000
 _SESSION_BITS = 16
+_KEYS = ("time", "user", "tie", "row", "kind")
 
 
 @dataclass(frozen=True)
@@ -45,17 +46,12 @@ class Messages:
         return len(self.time)
 
     def take(self, rows: npt.NDArray[Any]) -> Messages:
-        return Messages(
-            self.time[rows], self.user[rows], self.tie[rows], self.row[rows], self.kind[rows],
-            self.values.take(pa.array(rows)),
-        )  # fmt: skip
+        return Messages(**{name: getattr(self, name)[rows] for name in _KEYS}, values=self.values.take(pa.array(rows)))
 
     @staticmethod
     def join(parts: list[Messages]) -> Messages:
-        return Messages(
-            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("time", "user", "tie", "row", "kind")),
-            pa.concat_arrays([part.values for part in parts]),
-        )
+        keys = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _KEYS}
+        return Messages(**keys, values=pa.concat_arrays([part.values for part in parts]))
 
 
 def no_messages() -> Messages:

@@ -78,7 +78,7 @@ class Engine:
         self.arrival_rates: list[tuple[int, float]] = [(0, 1.0)]
         self._intents = cumulative_shares(behaviour.intents)
         self._tastes = (population.tastes**behaviour.taste).astype(np.float32)
-        self._taste_shares = np.cumsum(population.tastes, axis=1)
+        self._taste_shares = np.cumsum(population.tastes, axis=1).astype(np.float32)
         self._bend = self._trait_factors()
         self._weights = (behaviour.next_event * world.legal[None, None]).reshape(-1, world.legal.shape[1])
         self._appeal_level = self._price_level()
@@ -116,16 +116,7 @@ class Engine:
             pool = Pool.start(due, self.world)
             self._begin(pool, np.arange(len(due)))
             while len(pool):
-                ended = self._step(pool)
-                if ended.any():
-                    rows = np.flatnonzero(ended)
-                    self._finish(pool, rows)
-                    again = self.next_start[pool.user[rows]] < until
-                    if again.any():
-                        self._begin(pool, rows[again])
-                        ended[rows[again]] = False
-                    if ended.any():
-                        pool.keep(np.flatnonzero(~ended))
+                self._step(pool, until)
         return Played(self._events.take(), self._sessions.take(), self._slates.take(), self._bags.take()["items"])
 
     def change_arrival_rate(self, at: int, factor: float) -> None:
@@ -149,25 +140,35 @@ class Engine:
 
     def _draw_category(self, user: npt.NDArray[np.int64], bits: U64) -> npt.NDArray[np.int64]:
         shares = self._taste_shares[user]
-        return np.minimum((shares < uniform(bits)[:, None]).sum(axis=1), shares.shape[1] - 1)
+        place = (shares < uniform(bits).astype(np.float32)[:, None]).sum(axis=1)
+        return np.asarray(np.minimum(place, shares.shape[1] - 1))
 
-    def _step(self, pool: Pool) -> npt.NDArray[np.bool_]:
-        """One event for everybody in the pool; true for those whose session is over."""
+    def _step(self, pool: Pool, until: int) -> None:
+        """One event for everybody in the pool. Who leaves instead begins the next session if it is due before `until`
+        (and has its first event in this step), or drops out."""
+        leave = self.world.legal.shape[1] - 1
         key = fold(pool.key, pool.events)
         situation = self.world.situation(pool.screen, pool.counters)
         choice = self._next_event(pool, situation, fold(key, NEXT_EVENT))
-        leaving = choice == self.world.legal.shape[1] - 1
-        if leaving.any():
-            stay = np.flatnonzero(~leaving)
-            acting, key, situation, choice = pool.view(stay), key[stay], situation[stay], choice[stay]
-        else:
-            stay, acting = None, pool
-        ended = self._act(acting, key, situation, choice)
-        if stay is None:
-            return ended
-        pool.put(stay, acting)
-        leaving[stay] = ended
-        return leaving
+        leaving = np.flatnonzero((choice == leave) | pool.over)
+        if len(leaving):
+            self._finish(pool, leaving)
+            due = self.next_start[pool.user[leaving]] < until
+            again = leaving[due]
+            if len(again):
+                self._begin(pool, again)
+                key[again] = fold(pool.key[again], 0)
+                fresh = pool.view(again)
+                situation[again] = self.world.situation(fresh.screen, fresh.counters)
+                choice[again] = self._next_event(fresh, situation[again], fold(key[again], NEXT_EVENT))
+            if not due.all():
+                stay = np.ones(len(pool), dtype=bool)
+                stay[leaving[~due]] = False
+                rows = np.flatnonzero(stay)
+                pool.keep(rows)
+                key, situation, choice = key[rows], situation[rows], choice[rows]
+        if len(pool):
+            self._act(pool, key, situation, choice)
 
     def _next_event(self, pool: Pool, situation: npt.NDArray[np.int64], bits: U64) -> npt.NDArray[np.int64]:
         behaviour, persona = self.behaviour, self.population.persona[pool.user]
@@ -187,7 +188,7 @@ class Engine:
         leave = weight[:, -1] * (tired**2 if behaviour.fatigue == 2.0 else tired**behaviour.fatigue)
         leave = leave * np.where(pool.reached, behaviour.leave_after_goal[pool.intent], 1.0)
         weight[:, -1] = np.where(pool.events == 0, 0.0, leave)
-        cumulative = np.cumsum(weight, axis=1, dtype=np.float32)
+        cumulative = np.cumsum(weight, axis=1)
         total = cumulative[:, -1]
         point = (uniform(bits) * total).astype(np.float32)
         choice = (cumulative <= point[:, None]).sum(axis=1)
@@ -198,11 +199,9 @@ class Engine:
             rows_over = np.flatnonzero(over)
             best = last - np.argmax(weight[rows_over, ::-1] > 0, axis=1)
             choice[rows_over] = np.where(total[rows_over] > 0, best, last)
-        return choice
+        return np.asarray(choice)
 
-    def _act(
-        self, pool: Pool, key: U64, situation: npt.NDArray[np.int64], event: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.bool_]:
+    def _act(self, pool: Pool, key: U64, situation: npt.NDArray[np.int64], event: npt.NDArray[np.int64]) -> None:
         world, count = self.world, len(pool)
         problem, event = self.problems.strike(pool, key, situation, event)
         struck = problem >= 0
@@ -243,9 +242,8 @@ class Engine:
         won = event == world.conversion
         pool.converted |= won
         pool.value_cents += np.where(won, bag_cents, 0)
-        over = pool.events >= MAX_EVENTS_PER_SESSION
-        over[struck] |= world.problem_ends[problem[struck]]
-        return np.asarray(over)
+        pool.over = pool.events >= MAX_EVENTS_PER_SESSION
+        pool.over[struck] |= world.problem_ends[problem[struck]]
 
     def _choose_item(self, pool: Pool, key: U64, event: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
         """The item that each event is about (-1: none); sets `pool.position` (from 1; 0: not from a slate)."""
@@ -262,7 +260,10 @@ class Engine:
             weight = self._tastes[user[:, None], self.world.item_category[there]]
             weight = weight * self.behaviour.appeal[self._appeal_level[user][:, None], there]
             weight *= self.rankings.examination[pool.slate[rows]]
-            known = (shown[:, :, None] == self.seen[user][:, None, :]).any(axis=2)
+            seen = self.seen[user]
+            known = shown == seen[:, :1]
+            for column in range(1, SEEN):
+                known |= shown == seen[:, column : column + 1]
             weight = np.where(known, weight * self.behaviour.seen, weight)
             cumulative = np.cumsum(np.where(shown >= 0, weight, 0.0), axis=1)
             point = uniform(fold(key[rows], ITEM)) * cumulative[:, -1]

@@ -17,7 +17,8 @@ class Pool:
     """Sessions in flight. `user` is the user's row in the population; `clock`, `started`, `ended` are milliseconds
     after the start of the run (`ended`: the latest event); `counters` [n, counters] (see `world`); `shown` [n, widest]
     the items on the screen; `focus` an item or -1; `last` the event before (E: none); `problem` the one that struck
-    at the event before, or -1; `weight` the importance weight so far."""
+    at the event before, or -1; `weight` the importance weight so
+    far; `over`: the session ends here, whatever comes next."""
 
     user: I64
     key: U64
@@ -43,6 +44,7 @@ class Pool:
     value_cents: I64
     dissatisfaction: F64
     weight: F64
+    over: npt.NDArray[np.bool_]
 
     @classmethod
     def start(cls, user: I64, world: World) -> Pool:
@@ -52,7 +54,7 @@ class Pool:
         zeros: dict[str, Any] = {}
         for field in fields(cls):
             kind: Any = np.int64
-            if field.name in ("reached", "converted"):
+            if field.name in ("reached", "converted", "over"):
                 kind = np.bool_
             elif field.name in ("dissatisfaction", "weight"):
                 kind = np.float64
@@ -78,16 +80,11 @@ class Pool:
         self.last[rows] = len(world.situations.events)
         self.problem[rows] = self.focus[rows] = -1
         self.shown[rows], self.bag_items[rows] = -1, -1
-        self.reached[rows] = self.converted[rows] = False
+        self.reached[rows] = self.converted[rows] = self.over[rows] = False
 
     def view(self, rows: I64) -> Pool:
         """The given rows as a pool of their own (a copy)."""
         return Pool(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
-
-    def put(self, rows: I64, other: Pool) -> None:
-        """Write a pool made by `view` back into its rows."""
-        for field in fields(self):
-            getattr(self, field.name)[rows] = getattr(other, field.name)
 
     def keep(self, rows: I64) -> None:
         """Drop all other rows."""

@@ -166,8 +166,8 @@ class Run:
         for command, value in wanted.items():
             if value != self._rates[command]:
                 self._apply(command, value)
-                at = self.identity.start + timedelta(milliseconds=now)
-                self.changes.append(SteeringChange(at=at, command=command, value=value))
+                when = self.identity.start + timedelta(milliseconds=now)
+                self.changes.append(SteeringChange(at=when, command=command, value=value))
                 self._tell()
                 self.producer.flush()
 

@@ -9,6 +9,7 @@ state: everything up to the last message of a partition is skipped.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from simulator.encode import Messages, no_messages
 from simulator.world import I64
@@ -37,14 +38,12 @@ class Sequence:
 
     def due(self, until: int) -> Messages:
         """The messages before `until`, in order, without those that the topic has."""
-        now = self._waiting.time < until
-        if now.all():
-            ready, self._waiting = self._waiting, no_messages()
-        else:
-            ready, self._waiting = self._waiting.take(np.flatnonzero(now)), self._waiting.take(np.flatnonzero(~now))
-        if self._held and len(ready):
-            ready = ready.take(np.flatnonzero(self._missing(ready)))
-        return ready.take(np.lexsort((ready.tie, ready.user, ready.time)))
+        waiting = self._waiting
+        now = waiting.time < until
+        self._waiting = no_messages() if now.all() else waiting.take(np.flatnonzero(~now))
+        rows = np.flatnonzero(now & self._missing(waiting)) if self._held else np.flatnonzero(now)
+        order = np.lexsort((waiting.tie[rows], waiting.user[rows], waiting.time[rows]))
+        return waiting.take(rows[order])
 
     def partitions(self, messages: Messages) -> I64:
         """The partition of each message."""
@@ -55,7 +54,7 @@ class Sequence:
         """How many messages wait for their time."""
         return len(self._waiting)
 
-    def _missing(self, messages: Messages) -> np.ndarray:  # type: ignore[type-arg]
+    def _missing(self, messages: Messages) -> npt.NDArray[np.bool_]:
         partition = self.partitions(messages)
         missing = np.ones(len(messages), dtype=bool)
         for number, (time, user, tie) in self._held.items():

@@ -96,22 +96,26 @@ def show(
     A page past the end of a ranking shows its last page. The second result, together with the slate and its list, is
     what the propensities follow from (see `propensity_codes`).
     """
-    widest = rankings.examination.shape[1]
-    slot = np.arange(widest)
+    slot = np.arange(rankings.examination.shape[1])
     size = rankings.size[slate]
     epoch = np.maximum(np.searchsorted(rankings.first_day, day, side="right") - 1, 0)
     length = rankings.length[epoch, listed]
     page = np.minimum(page, np.maximum(length - 1, 0) // size)
-    base = (page * size)[:, None] + slot
-    inside = (slot < size[:, None]) & (base < length[:, None])
+    rank = (page * size)[:, None] + slot
+    inside = (slot < size[:, None]) & (rank < length[:, None])
     bits = fold(key[:, None], _SLOT + slot[None, :])
-    explore = (bits >> np.uint64(32)).astype(np.float64) * 2.0**-32 < rankings.exploration[slate][:, None]
-    alike = np.maximum((length[:, None] - slot + size[:, None] - 1) // size[:, None], 1)
-    other = (((bits & np.uint64(0xFFFFFFFF)).astype(np.float64) * 2.0**-32) * alike).astype(np.int64)
-    rank = np.where(explore, slot + other * size[:, None], base)
-    rank = np.where(inside, rank, 0)
-    items = rankings.ranked[epoch[:, None], listed[:, None], rank]
-    return np.where(inside, items, -1).astype(np.int32), rank == base
+    explore = inside & ((bits >> np.uint64(32)).astype(np.float64) < (rankings.exploration * 2.0**32)[slate][:, None])
+    as_ranked = np.ones(rank.shape, dtype=bool)
+    rows, slots = np.nonzero(explore)
+    if len(rows):
+        alike = (length[rows] - slots + size[rows] - 1) // size[rows]
+        low = (bits[rows, slots] & np.uint64(0xFFFFFFFF)).astype(np.float64) * 2.0**-32
+        other = slots + (low * alike).astype(np.int64) * size[rows]
+        as_ranked[rows, slots] = other == rank[rows, slots]
+        rank[rows, slots] = other
+    start = (epoch * rankings.ranked.shape[1] + listed) * DEPTH
+    items = rankings.ranked.ravel()[start[:, None] + np.where(inside, rank, 0)]
+    return np.where(inside, items, np.int32(-1)), as_ranked
 
 
 def propensity_codes(
