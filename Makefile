@@ -30,7 +30,7 @@ endif
 help: ## show these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(STAMP_RUN) ## the main job: personas to Kafka to ./dayone.duckdb, on one machine, in about a minute
+demo: $(STAMP_RUN) ## the main job: personas to Kafka to ./dayone.duckdb, on one machine
 	@$(BIN)/dayone demo
 
 test: $(STAMP_DEV) ## the whole suite; ARGS="-k word" is handed to pytest
@@ -41,7 +41,7 @@ lint: $(STAMP_DEV) ## ruff and mypy --strict
 	@$(BIN)/mypy
 
 bench: $(STAMP_DEV) ## every stage beside its raw limit, on this machine
-	@$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 lock: ## write the locks anew from pyproject.toml (needs uv); UPGRADE=1 takes the newest versions allowed
 	@test -n "$(UV)" || { echo "make lock needs uv: python3 -m pip install uv" >&2; exit 1; }

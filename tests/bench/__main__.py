@@ -1,0 +1,74 @@
+"""`python -m tests.bench [PART ...] [--json]`: measure the program, and print a table or JSON.
+
+Parts: simulator, sink, end_to_end, memory; all of them where none is named. Exit code 0 when everything could be
+measured, whether a goal was met or not; 1 when something could not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+
+from personas.errors import DayoneError
+from tests.bench import days, storing, whole
+from tests.bench.figures import Figure, as_json, machine, show
+from tests.bench.processes import BenchError
+from tests.bench.simulating import figures_of, filled_broker
+
+PARTS = ("simulator", "sink", "end_to_end", "memory")
+
+
+def measure(parts: list[str], options: argparse.Namespace, say: Callable[[str], None]) -> list[Figure]:
+    """The figures of the parts, in the order of PARTS. The sink reads what the simulator wrote."""
+    found: list[Figure] = []
+    if {"simulator", "sink"} & set(parts):
+        say(f"simulator: {options.users:,} users, {options.days:g} days, then the same messages ready-made")
+        with filled_broker(options.users, options.days) as filled:
+            if "simulator" in parts:
+                found += figures_of(filled.answer)
+            if "sink" in parts:
+                say("sink: all of it into a database, then each part of that alone")
+                found += storing.measure(filled)
+    if "end_to_end" in parts:
+        say("end_to_end: dayone up, from persona files to committed rows")
+        found += whole.measure(options.users, options.days, found)
+    if "memory" in parts:
+        say(f"memory: {options.memory_users:,} users for {' and '.join(map(str, days.DAYS))} virtual days")
+        found += days.measure(options.memory_users)
+    return found
+
+
+def main() -> int:
+    """Read the command line, measure, print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Every stage beside its raw limit.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of: {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--users", type=int, default=11_000, help="users of the run (default: over 1,000,000 events)")
+    parser.add_argument("--days", type=float, default=30.0, help="virtual days of the run")
+    parser.add_argument("--memory-users", type=int, default=3_000, help="users of the memory part")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    options = parser.parse_args()
+    unknown = sorted(set(options.parts) - set(PARTS))
+    if unknown:
+        parser.error(f"unknown part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    about, begun = machine(), time.monotonic()
+
+    def say(text: str) -> None:
+        print(f"[{time.monotonic() - begun:4.0f} s] {text}", file=sys.stderr, flush=True)
+
+    try:
+        found = measure(options.parts or list(PARTS), options, say)
+    except (BenchError, DayoneError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    say("done")
+    if options.json:
+        print(as_json(found, about))
+    else:
+        show(found, about)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
