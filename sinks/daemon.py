@@ -132,9 +132,7 @@ class Sink:
             finally:
                 self._set_ready(False)
                 await self._source.stop()
-                if self._pending is not None:
-                    await asyncio.wait({self._pending})
-                    self._note_failure(self._pending)
+                await self._settle()
                 self._writer.shutdown()
         if self._error is not None:
             raise self._error
@@ -200,8 +198,7 @@ class Sink:
         batch = self._decoder.decode(messages, self._read)
         self.report.messages += batch.messages
         self._read.update(batch.next_offsets)
-        if self._pending is not None:
-            await self._pending
+        await self._settle()
         if self._error is None:
             self._pending = asyncio.create_task(self._keep(batch))
             self._pending.add_done_callback(self._note_failure)
@@ -240,6 +237,12 @@ class Sink:
                         extra={"reasons": sorted({letter.reason for letter in batch.dead_letters})})  # fmt: skip
         await self._source.acknowledge(batch.next_offsets)
         self._on_commit(report)
+
+    async def _settle(self) -> None:
+        """Wait for the transaction under way. Waited for, not awaited: who is cancelled here must not cancel it."""
+        if self._pending is not None:
+            await asyncio.wait({self._pending})
+            self._note_failure(self._pending)
 
     def _note_failure(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -306,9 +309,9 @@ class Sink:
                 return None
             log.warning("the cluster or its partitions changed: reading on from what the database holds")
             await self._source.stop()
-            if self._pending is not None:
-                await self._pending
-            await self._subscribe(cluster)
+            await self._settle()
+            if self._error is None:
+                await self._subscribe(cluster)
             return None
         self._telemetry.lagging(self._lag(cluster))
         return cluster

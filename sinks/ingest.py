@@ -10,7 +10,7 @@ ones; the good ones go through the fast path again. So bad neighbours cost time,
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from personas.event import (
     USER_LABEL,
     Envelope,
     SessionData,
+    SessionLabel,
     UserData,
     property_struct,
 )
@@ -70,6 +71,16 @@ def vocabulary_of(pack: Pack) -> Vocabulary:
     return Vocabulary(pack.product.name, pack.product.item_property, events)
 
 
+class StoredSessionLabel(SessionLabel):
+    """A session label whose long lists stay the JSON text they are: nothing here looks into them."""
+
+    problems: msgspec.Raw  # type: ignore[assignment]
+    slates: msgspec.Raw  # type: ignore[assignment]
+
+
+_LABELS: dict[str, type[msgspec.Struct]] = {SESSION_LABEL: StoredSessionLabel, USER_LABEL: DATA_TYPES[USER_LABEL]}
+
+
 class Decoder:
     """Decodes the topics of one product. Keeps nothing between batches; safe to use from one thread at a time."""
 
@@ -78,7 +89,7 @@ class Decoder:
         self.max_bytes = max_bytes
         self._source = f"/dayone/{vocabulary.product}"
         self._envelope = msgspec.json.Decoder(Envelope)
-        structs = {**DATA_TYPES, **vocabulary.events}
+        structs = {**DATA_TYPES, SESSION_LABEL: StoredSessionLabel, **vocabulary.events}
         self._one = {name: msgspec.json.Decoder(struct) for name, struct in structs.items()}
         self._many: dict[str, msgspec.json.Decoder[list[Any]]] = {
             name: msgspec.json.Decoder(list[struct]) for name, struct in structs.items()  # type: ignore[valid-type]
@@ -291,7 +302,7 @@ class Decoder:
             columns: dict[str, Any] = self._common(envelopes) | {
                 "label_id": [envelope.id for envelope in envelopes],
                 "kind": pa.repeat(word, len(data)),
-                **_fields(DATA_TYPES[kind], data, set(), {"problems", "slates", "traits", "tastes"}),
+                **_fields(_LABELS[kind], data, set(), {"traits", "tastes"}, {"problems", "slates"}),
             }
             if kind == SESSION_LABEL:
                 columns["session_id"] = _session_ids(envelopes)
@@ -324,9 +335,13 @@ def _manifest_columns(manifests: Sequence[RunManifest]) -> dict[str, Any]:
 
 
 def _fields(
-    struct: type[msgspec.Struct], data: Sequence[Any], time_fields: set[str], json_fields: set[str] = frozenset()  # type: ignore[assignment]
+    struct: type[msgspec.Struct],
+    data: Sequence[Any],
+    time_fields: Collection[str],
+    json_fields: Collection[str] = (),
+    raw_fields: Collection[str] = (),
 ) -> dict[str, Any]:
-    """One column per field of the struct."""
+    """One column per field of the struct. Raw fields are JSON text already."""
     columns: dict[str, Any] = {}
     for name in struct.__struct_fields__:
         values = [getattr(row, name) for row in data]
@@ -334,6 +349,8 @@ def _fields(
             columns[name] = times(values)
         elif name in json_fields:
             columns[name] = raw_json([msgspec.json.encode(value) for value in values])
+        elif name in raw_fields:
+            columns[name] = raw_json(values)
         else:
             columns[name] = values
     return columns

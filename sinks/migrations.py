@@ -55,6 +55,12 @@ COMMENT ON COLUMN items.pack_fingerprint IS 'SHA-256 of the pack that it comes f
 CREATE TABLE funnel_steps (product VARCHAR NOT NULL, step INTEGER NOT NULL, type VARCHAR NOT NULL);
 COMMENT ON TABLE funnel_steps IS 'The event types of each product''s funnel, in order, from its pack';
 
+CREATE TABLE slate_positions (
+    product VARCHAR NOT NULL, slate VARCHAR NOT NULL, position INTEGER NOT NULL, examination DOUBLE NOT NULL);
+COMMENT ON TABLE slate_positions IS 'The true position bias of each slate, from the pack';
+COMMENT ON COLUMN slate_positions.position IS 'From 1';
+COMMENT ON COLUMN slate_positions.examination IS 'Probability that a user looks at this position';
+
 CREATE TABLE labels (
     label_id VARCHAR NOT NULL, kind VARCHAR NOT NULL, run_id VARCHAR NOT NULL, product VARCHAR NOT NULL,
     user_id VARCHAR NOT NULL, session_id VARCHAR, time TIMESTAMPTZ NOT NULL, persona VARCHAR NOT NULL,
@@ -69,7 +75,7 @@ COMMENT ON COLUMN labels.churned IS 'Whether the user has left for good';
 COMMENT ON COLUMN labels.weight IS 'Importance weight of the session; 1 where problems are not over-sampled';
 COMMENT ON COLUMN labels.history_weight IS 'Product of the user''s session weights up to and with this one';
 COMMENT ON COLUMN labels.problems IS '[{sequence, problem}]: the problems planted, and at which event';
-COMMENT ON COLUMN labels.slates IS '[{sequence, propensities, examinations}]: true probabilities by position';
+COMMENT ON COLUMN labels.slates IS '[{sequence, slate, propensities}]: the true probability of each shown item, by position';
 COMMENT ON COLUMN labels.traits IS '{trait: 0 to 1}';
 COMMENT ON COLUMN labels.tastes IS '{category: share}, summing to 1';
 

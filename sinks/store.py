@@ -286,6 +286,11 @@ class Store:
             self._connection.execute("DELETE FROM funnel_steps WHERE product = ?", [product])
             for step, name in enumerate(pack.product.funnel):
                 self._connection.execute("INSERT INTO funnel_steps VALUES (?, ?, ?)", [product, step, name])
+            self._connection.execute("DELETE FROM slate_positions WHERE product = ?", [product])
+            for name, slate in pack.product.slates.items():
+                for place in range(slate.size):
+                    row = [product, name, place + 1, slate.examination**place]
+                    self._connection.execute("INSERT INTO slate_positions VALUES (?, ?, ?, ?)", row)
             for statement in product_views(pack):
                 self._connection.execute(statement)
 

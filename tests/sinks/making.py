@@ -102,7 +102,7 @@ def other_records(number: int, run: str = RUN_ID) -> dict[str, list[Record]]:
                "converted": True, "value": 19.0}  # fmt: skip
     truth = {"persona": "hunter", "intent": "buy", "intent_reached": True, "satisfaction": 0.5, "churned": False,
              "weight": 1.0, "history_weight": 1.0, "problems": [{"sequence": 1, "problem": "slow_page"}],
-             "slates": [{"sequence": 0, "propensities": [0.5, 0.5], "examinations": [1.0, 0.5]}]}  # fmt: skip
+             "slates": [{"sequence": 0, "slate": "home_picks", "propensities": [0.5, 0.5]}]}  # fmt: skip
     person = {"persona": "hunter", "traits": {"patience": 0.25}, "tastes": {"things": 1.0}, "sessions_per_week": 2.5}
     signed_up = {"signed_up": time, "device": "phone"}
     key = user.encode()
