@@ -79,12 +79,13 @@ class ProblemLabel(msgspec.Struct, frozen=True, gc=False):
 
 
 class SlateLabel(msgspec.Struct, frozen=True):
-    """Ground truth of one slate: per position, the probability that the ranking policy put that item there,
-    and the probability that the user looked at that position."""
+    """Ground truth of one slate: which event of the session showed it, the name of the slate in the product, and per
+    position the probability that the ranking policy put that item there. The probability that a user looks at a
+    position is the same for every showing of a slate: it is declared in the product (`examination`)."""
 
     sequence: int
+    slate: str
     propensities: list[float]
-    examinations: list[float]
 
 
 class SessionLabel(msgspec.Struct, frozen=True):

@@ -223,14 +223,14 @@ def quantiles(distribution: Distribution, cells: int = 512) -> F64:
     if distribution.shape == "constant":
         return np.full(cells + 1, mean, dtype=np.float64)
     if distribution.shape == "uniform":
-        assert distribution.low is not None and distribution.high is not None  # noqa: S101 - validated
-        return distribution.low + grid * (distribution.high - distribution.low)
-    assert mean is not None and sd is not None  # noqa: S101 - validated
+        assert distribution.low is not None and distribution.high is not None
+        return np.asarray(distribution.low + grid * (distribution.high - distribution.low))
+    assert mean is not None and sd is not None
     if distribution.shape == "normal":
         normal = NormalDist(mean, sd)
         low, high = normal.cdf(0.0), normal.cdf(1.0)
         inner = [normal.inv_cdf(min(max(low + u * (high - low), 1e-12), 1 - 1e-12)) for u in grid.tolist()]
-        return np.clip(np.array(inner), 0.0, 1.0)
+        return np.asarray(np.clip(np.array(inner), 0.0, 1.0))
     total = mean * (1 - mean) / sd**2 - 1
     a, b = mean * total, (1 - mean) * total
     points = (np.arange(8192) + 0.5) / 8192

@@ -6,7 +6,6 @@ order of the messages of a topic that does not depend on how the run was cut int
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,20 +71,16 @@ class Encoder:
         self.intents = text.quoted(list(pack.product.intents))
         self.problems = text.quoted(list(pack.product.problems) or ["none"])
         self.chances = text.numbers(np.round(propensity_table(rankings), 6).tolist())
-        widest = rankings.examination.shape[1]
-        looked = [
-            json.dumps([round(value, 4) for value in steps[:count]], separators=(",", ":"))
-            for steps in rankings.examination.tolist()
-            for count in range(widest + 1)
-        ]
-        self.examined = pa.array(looked, pa.string())
+        self.slates = text.quoted(list(pack.product.slates) or ["none"])
         self._source = f'","source":"/dayone/{identity.product}","type":"'
         self._origin = (
             f'","synthetic":true,"runid":"{identity.run_id}","generator":"{identity.generator}",'
             f'"generation":{identity.generation},'
         )
 
-    def _envelope(self, id_: pa.Array, kind: str, time: pa.Array, user: pa.Array, session: pa.Array | None) -> list[Any]:
+    def _envelope(
+        self, id_: pa.Array, kind: str, time: pa.Array, user: pa.Array, session: pa.Array | None
+    ) -> list[Any]:
         pieces: list[Any] = ['{"specversion":"1.0","id":"', id_, f'{self._source}{kind}","time":"', time]
         pieces += ['","subject":"', user, self._origin]
         if session is not None:
@@ -193,11 +188,9 @@ class Encoder:
         there = shown["items"] >= 0
         slate, day = shown["slate"].astype(np.int64), shown["day"].astype(np.int64)
         code = propensity_codes(self.rankings, slate, shown["listed"].astype(np.int64), day, shown["as_ranked"])
-        counts = there.sum(axis=1)
-        listed = text.lists(text.look_up(self.chances, code[there]), counts)
-        examined = text.look_up(self.examined, slate * (there.shape[1] + 1) + counts)
-        sequence = text.integers(played.events["sequence"][rows])
-        return text.join('{"sequence":', sequence, ',"propensities":', listed, ',"examinations":', examined, "}")
+        listed = text.lists(text.look_up(self.chances, code[there]), there.sum(axis=1))
+        sequence, name = text.integers(played.events["sequence"][rows]), text.look_up(self.slates, slate)
+        return text.join('{"sequence":', sequence, ',"slate":', name, ',"propensities":', listed, "}")
 
     def users(self, rows: npt.NDArray[np.int64]) -> Messages:
         """The records of the given users (rows of the shard's population)."""

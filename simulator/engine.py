@@ -24,9 +24,20 @@ from simulator.columns import Columns
 from simulator.pool import Pool
 from simulator.problems import Problems
 from simulator.slates import Rankings, show
-from simulator.world import BAG_ADD, BAG_EMPTY, BAG_REMOVE, DRAW, FOCUS, ITEM_IN_BAG, ITEM_OF_SLATE, OF_ITEM, PAGE
 from simulator.world import BAG as BAG_COUNT
-from simulator.world import SHOWN, World
+from simulator.world import (
+    BAG_ADD,
+    BAG_EMPTY,
+    BAG_REMOVE,
+    DRAW,
+    FOCUS,
+    ITEM_IN_BAG,
+    ITEM_OF_SLATE,
+    OF_ITEM,
+    PAGE,
+    SHOWN,
+    World,
+)
 
 # Purposes of random numbers. 64 to 127 belong to slates, from 256 on to event properties.
 INTENT, NEXT_EVENT, DWELL, LOAD, ITEM, CATEGORY, PROBLEM, SHOW, CHURN, GAP = range(1, 11)
@@ -345,8 +356,10 @@ class Engine:
         hazard = churn_hazard(people.churn[user], level, base, loyalty)
         churned = uniform(fold(pool.key[rows], CHURN)) < hazard
         started = pool.started[rows]
-        rate = people.sessions_per_week[user] * return_factor(level, base, loyalty) * step_at(self.arrival_rates, started)
-        coming = self.arrivals.next_start(started, pool.ended[rows], people.persona[user], rate, fold(pool.key[rows], GAP))
+        rate = people.sessions_per_week[user] * return_factor(level, base, loyalty)
+        rate *= step_at(self.arrival_rates, started)
+        gap = fold(pool.key[rows], GAP)
+        coming = self.arrivals.next_start(started, pool.ended[rows], people.persona[user], rate, gap)
         self.next_start[user] = np.where(churned, NEVER, coming)
         self.satisfaction[user] = level
         self.history_weight[user] *= pool.weight[rows]

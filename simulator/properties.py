@@ -1,7 +1,7 @@
 """Event properties: for each event type of a product, the columns of JSON fragments that fill its `data`.
 
-What a property's `source` means is defined here, one small function each. Draws (`values`, `amount`, phrases) are hashes
-of (user, session, sequence, property) like everything random.
+What a property's `source` means is defined here, one small function each. Draws (`values`, `amount`, phrases) are
+hashes of (user, session, sequence, property) like everything random.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ PROBLEM_RATE, ARRIVAL_RATE = "set_problem_rate", "set_arrival_rate"
 
 @dataclass(frozen=True)
 class Plan:
-    """How far and how fast: `days` of backfill, then live (or the end); `batch_events` bounds what is played at once."""
+    """How far and how fast: `days` of backfill, then live (or the end). `batch_events`: events played at once."""
 
     days: float
     live: bool = False
@@ -154,7 +154,7 @@ class Run:
         self.report(self)
 
     def _steer(self) -> None:
-        """Carry out what was asked since the last window; first of all what an earlier start of this run went through."""
+        """Carry out what was asked since the last window; first what an earlier start of this run went through."""
         now = self.simulation.played_until
         for at, change in list(self._replay):
             if at <= now:

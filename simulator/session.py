@@ -64,7 +64,8 @@ def simulate_command(
         with EmbeddedBroker() as broker:
             print_note(f"embedded broker at {broker.bootstrap_servers} (in memory: its topics end with this process)")
             with progress_of(order) as report:
-                run = run_order(order, settings, broker.connection, report=report, memory_bytes=lambda: broker.memory_bytes)
+                memory = lambda: broker.memory_bytes  # noqa: E731 - a reading, not a value
+                run = run_order(order, settings, broker.connection, report=report, memory_bytes=memory)
             print_outcome(run, json_output)
             if run.state == "completed":
                 print_note(f"the topics stay at {broker.bootstrap_servers} until Ctrl-C; read them with, for example:")

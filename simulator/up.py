@@ -113,7 +113,7 @@ def finish_sink(sink: subprocess.Popen[bytes]) -> None:
 
 
 def ended_early(sink: subprocess.Popen[bytes]) -> DayoneError:
-    """What to say when the sink is gone. It has told the reason on standard error itself; its exit code is passed on."""
+    """What to say when the sink is gone. It has told the reason on standard error; its exit code is passed on."""
     error = StoreError(f"the sink ended with exit code {sink.returncode}; its message stands above")
     error.exit_code = sink.returncode if sink.returncode > 0 else StoreError.exit_code
     return error

@@ -71,7 +71,7 @@ def vocabulary_of(pack: Pack) -> Vocabulary:
     return Vocabulary(pack.product.name, pack.product.item_property, events)
 
 
-class StoredSessionLabel(SessionLabel):
+class StoredSessionLabel(SessionLabel, frozen=True):
     """A session label whose long lists stay the JSON text they are: nothing here looks into them."""
 
     problems: msgspec.Raw  # type: ignore[assignment]

@@ -75,7 +75,7 @@ COMMENT ON COLUMN labels.churned IS 'Whether the user has left for good';
 COMMENT ON COLUMN labels.weight IS 'Importance weight of the session; 1 where problems are not over-sampled';
 COMMENT ON COLUMN labels.history_weight IS 'Product of the user''s session weights up to and with this one';
 COMMENT ON COLUMN labels.problems IS '[{sequence, problem}]: the problems planted, and at which event';
-COMMENT ON COLUMN labels.slates IS '[{sequence, slate, propensities}]: the true probability of each shown item, by position';
+COMMENT ON COLUMN labels.slates IS '[{sequence, slate, propensities}]: the true probability of each shown item';
 COMMENT ON COLUMN labels.traits IS '{trait: 0 to 1}';
 COMMENT ON COLUMN labels.tastes IS '{category: share}, summing to 1';
 

@@ -1,4 +1,4 @@
-"""The Behaviour: named arrays from which the engine plays sessions. Whoever made it (prior, tutor, core), it has this form.
+"""The Behaviour: named arrays from which the engine plays sessions. Whoever made it, it has this form.
 
 A next event is drawn with a weight that is a product of factors: what this persona with this intent does in this
 situation, what follows the event before, how the user's traits bend it, how a problem is reacted to. All factors are

@@ -60,7 +60,7 @@ def _column(product: Product, event: str) -> int:
 
 
 def _next_event(pack: Pack, situations: Situations) -> F32:
-    """Base weights by screen, times what the intent wants. The same for all personas: their intents and traits differ."""
+    """Base weights by screen, times what the intent wants. The same for all personas: these differ otherwise."""
     product = pack.product
     rows = sorted(situations.moves)
     base = np.zeros((len(rows), len(product.events) + 1))

@@ -44,7 +44,9 @@ def tiny_pack(version: int = 1) -> Any:
                         text="A thing")
         for n in range(10)
     )  # fmt: skip
-    product = SimpleNamespace(name=PRODUCT, version=version, item_property="product_id", events=events, funnel=STEPS)
+    product = SimpleNamespace(
+        name=PRODUCT, version=version, item_property="product_id", events=events, funnel=STEPS, slates={}
+    )
     return SimpleNamespace(product=product, fingerprint=f"f{version}" * 8, catalog=SimpleNamespace(items=items))
 
 
