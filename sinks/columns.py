@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -89,9 +90,9 @@ def times(values: Sequence[str]) -> pa.Array:
     return pc.cast(pa.array(values, pa.string()), _TIME)
 
 
-def raw_json(values: Sequence[bytes]) -> pa.Array:
+def raw_json(values: Sequence[bytes | msgspec.Raw]) -> pa.Array:
     """JSON texts as strings; ArrowInvalid where one is not UTF-8."""
-    return pc.cast(pa.array(values, pa.binary()), pa.string())
+    return pc.cast(pa.array(list(map(bytes, values)), pa.binary()), pa.string())
 
 
 def table(name: str, columns: Mapping[str, Any], rows: int) -> pa.Table:
