@@ -254,7 +254,7 @@ class Product(Declared):
 
     def bounds(self, event: str) -> dict[str, tuple[int, int]]:
         """The bounds on counters under which an event is legal: what it `requires`, and what `item`, `bag` and
-        `page` imply (an item of a slate needs a slate with items, a full bag takes no more, the last page has no next).
+        `page` imply (an item of a slate needs a slate with items, a full bag takes no more, the last page has no next; of a single page, the bound is -1: never).
         """
         spec = self.events[event]
         low: dict[str, int] = {}
@@ -267,7 +267,7 @@ class Product(Declared):
             high["bag"] = self.bag_size - 1
         if spec.page == "next" and spec.slate in self.slates:
             low["shown"] = 1
-            high["page"] = max(0, self.slates[spec.slate].pages - 2)
+            high["page"] = self.slates[spec.slate].pages - 2
         for name, (least, most) in spec.requires.items():
             low[name] = max(least, low.get(name, 0))
             high[name] = min(most, high.get(name, NO_LIMIT))

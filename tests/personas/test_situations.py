@@ -189,6 +189,18 @@ def test_levels_are_the_thresholds_that_events_name() -> None:
     assert trapped(situations) == set()
 
 
+def test_a_slate_of_one_page_has_no_next() -> None:
+    product = Product.model_validate(
+        {
+            "name": "p", "title": "P", "start": "a", "screens": {"a": {}}, "intents": {"i": {}},
+            "slates": {"x": {"ranking": "newest", "size": 2, "pages": 1}},
+            "events": {"show": {"on": ["a"], "slate": "x"}, "more": {"on": ["a"], "slate": "x", "page": "next"}},
+        }
+    )  # fmt: skip
+    assert product.bounds("more")["page"] == (0, -1)
+    assert not any("more" in moved for moved in Situations(product).moves.values())
+
+
 def test_an_emptied_slate_of_another_event_is_foreseen() -> None:
     """A problem that puts another event in the place of the attempted one and shows nothing there."""
     product = Product.model_validate(
