@@ -254,7 +254,8 @@ class Product(Declared):
 
     def bounds(self, event: str) -> dict[str, tuple[int, int]]:
         """The bounds on counters under which an event is legal: what it `requires`, and what `item`, `bag` and
-        `page` imply (an item of a slate needs a slate with items, a full bag takes no more, the last page has no next; of a single page, the bound is -1: never).
+        `page` imply (an item of a slate needs a slate with items, a full bag takes no more, the last page has no next).
+        Bounds that cannot be met (at most -1, for the next page of a slate with one) mean: never.
         """
         spec = self.events[event]
         low: dict[str, int] = {}
