@@ -39,7 +39,8 @@ def one(value: bytes | None, topic: str = EVENTS) -> b.Batch:
 
 def good(**change: Any) -> bytes:
     fields: dict[str, Any] = {"kind": "product_viewed", "ident": "u1-0.3", "user": "u1", "session": "u1-0"} | change
-    return message(data=change.pop("data", data_of("product_viewed", 3)), **{k: fields[k] for k in fields if k != "data"})
+    data = fields.pop("data", data_of("product_viewed", 3))
+    return message(data=data, **fields)
 
 
 def test_an_event_becomes_a_row_with_every_column() -> None:
@@ -193,7 +194,8 @@ def test_of_a_user_the_latest_state_is_taken() -> None:
         data = {"signed_up": "2026-01-01T00:00:00Z", "device": device}
         return b"u1", message("dayone.user", "u1", "u1", data, time=time)
 
-    records = [user("old", "2026-01-01T00:00:00Z"), user("new", "2026-01-03T00:00:00Z"), user("mid", "2026-01-02T00:00:00Z")]
+    days = {"old": "2026-01-01", "new": "2026-01-03", "mid": "2026-01-02"}
+    records = [user(device, f"{day}T00:00:00Z") for device, day in days.items()]
     batch = DECODER.decode([batch_of(USERS, records)])
     assert batch.tables["users"].column("device").to_pylist() == ["new"]
     assert batch.duplicates == {"users": 2}
@@ -208,11 +210,19 @@ def mutated() -> st.SearchStrategy[bytes | None]:
     """Bytes of every kind: noise, JSON, envelopes with something wrong, and good events with a flipped byte."""
     scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
     data = st.dictionaries(st.sampled_from(["product_id", "price", "position", "x", "\0"]), scalars, max_size=4)
+    idents = st.sampled_from(["u1-0.1", "u1-0.02", "a", "u1-0.99999999999"])
+    moments = st.sampled_from(
+        [
+            "2026-01-01T00:00:00Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59.123456789Z", "2026-01-01T24:00:00Z",
+            "2026-01-01 00:00:00+01",
+        ]
+    )  # fmt: skip
     fields = st.fixed_dictionaries(
-        {"kind": st.sampled_from([*STEPS, "odd"]), "ident": st.sampled_from(["u1-0.1", "u1-0.02", "a", "u1-0.99999999999"]),
-         "user": st.text(max_size=4), "data": data},
-        optional={"session": st.sampled_from(["u1-0", "", "a"]), "time": st.sampled_from(["2026-01-01T00:00:00Z", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59.123456789Z", "2026-01-01T24:00:00Z", "2026-01-01 00:00:00+01"]),
-                  "generation": st.integers(-2**70, 2**70), "synthetic": scalars},
+        {"kind": st.sampled_from([*STEPS, "odd"]), "ident": idents, "user": st.text(max_size=4), "data": data},
+        optional={
+            "session": st.sampled_from(["u1-0", "", "a"]), "time": moments,
+            "generation": st.integers(-(2**70), 2**70), "synthetic": scalars,
+        },
     )  # fmt: skip
     envelopes = fields.map(lambda f: message(**f))
     flipped = st.builds(
@@ -234,7 +244,10 @@ def test_any_bytes_are_a_row_or_a_dead_letter_and_never_an_exception(values: lis
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.sampled_from([SESSIONS, USERS, LABELS, "dayone.runs"]), st.lists(st.binary(max_size=30) | st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=5))  # fmt: skip
+@given(
+    st.sampled_from([SESSIONS, USERS, LABELS, "dayone.runs"]),
+    st.lists(st.binary(max_size=30) | st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=5),
+)
 def test_any_bytes_on_the_other_topics_too(topic: str, changes: list[Any]) -> None:
     fine = manifest()[1] if topic == "dayone.runs" else other_records(1)[topic][-1][1]
     values = [
