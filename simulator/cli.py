@@ -129,7 +129,8 @@ def asyncapi(pack: PackName, partitions: Partitions = None) -> None:
     from personas.pack import load_pack
     from simulator.asyncapi import document
 
-    typer.echo(json.dumps(document(load_pack(pack)), indent=2))
+    settings = _settings(partitions=partitions)
+    typer.echo(json.dumps(document(load_pack(pack), settings.kafka_partitions), indent=2))
 
 
 @app.command()

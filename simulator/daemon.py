@@ -64,7 +64,7 @@ def run_order(
     stop = threading.Event()
     ready = threading.Event()
     with ExitStack() as stack:
-        stack.enter_context(signals_to(stop))
+        asked = stack.enter_context(signals_to(stop))
         stack.enter_context(
             HealthServer(
                 telemetry.render, ready.is_set, host=settings.metrics_host, port=settings.simulator_metrics_port
@@ -72,6 +72,7 @@ def run_order(
         )
         producer: MessageProducer = EventProducer(connection)
         stack.callback(producer.close)
+        asked.append(producer.stop)  # a broker that is away must not hold up the end
         simulation, run = _prepare(order, shard, connection, producer, steering, stop, clock)
         stack.enter_context(listening(connection, steering))
 
@@ -102,21 +103,25 @@ def _prepare(
 
 
 @contextmanager
-def signals_to(stop: threading.Event) -> Iterator[None]:
-    """SIGINT and SIGTERM set the event; when it is set already, they raise KeyboardInterrupt. Restored at the end.
-    Outside of the main thread, where signals do not arrive, this does nothing."""
+def signals_to(stop: threading.Event) -> Iterator[list[Callable[[], None]]]:
+    """SIGINT and SIGTERM set the event, and call what the caller puts into the list that this yields; when the event is
+    set already, they raise KeyboardInterrupt. Restored at the end. Outside of the main thread, where signals do not
+    arrive, this does nothing."""
+    asked: list[Callable[[], None]] = []
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield asked
         return
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
+        for call in asked:
+            call()
 
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
