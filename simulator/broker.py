@@ -161,13 +161,7 @@ class EmbeddedBroker:
                 env={},
                 start_new_session=True,
             )
-            self._guardian = subprocess.Popen(
-                ["/bin/sh", "-c", _GUARDIAN, str(self._process.pid)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            self._guardian = guard(self._process.pid)
         except OSError as error:
             raise BrokerError(f"The embedded broker cannot be started from {binary}: {error}", hint=_WITHOUT) from error
 
@@ -205,10 +199,26 @@ class EmbeddedBroker:
     def _dismiss_guardian(self) -> None:
         guardian, self._guardian = self._guardian, None
         if guardian is not None:
-            guardian.kill()
-            guardian.wait()
-            if guardian.stdin is not None:
-                guardian.stdin.close()
+            dismiss(guardian)
+
+
+def guard(pid: int) -> subprocess.Popen[bytes]:
+    """Start a guardian, which kills the process `pid` when we are gone; `dismiss` it when that process has ended."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", _GUARDIAN, str(pid)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def dismiss(guardian: subprocess.Popen[bytes]) -> None:
+    """End a guardian without harm to what it guards."""
+    guardian.kill()
+    guardian.wait()
+    if guardian.stdin is not None:
+        guardian.stdin.close()
 
 
 def broker_program() -> str:

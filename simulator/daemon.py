@@ -54,14 +54,16 @@ def run_order(
     report: Callable[[Run], None] = lambda run: None,
     clock: WallClock | None = None,
     memory_bytes: Callable[[], int] = lambda: 0,
+    stop: threading.Event | None = None,
 ) -> Run:
-    """Carry out an order on the broker at `connection`, until it is complete or the process is told to stop."""
+    """Carry out an order on the broker at `connection`, until it is complete or the process is told to stop: by a
+    signal, or by `stop`, which may be set already."""
     product, clock = order.identity.product, clock or WallClock()
     shard = Shard.parse(order.shard, order.partitions)
     provision(connection, product_topics(product, order.partitions), timeout=settings.simulator_connect_seconds)
     telemetry = Telemetry()
     steering = Steering(order.identity.run_id)
-    stop = threading.Event()
+    stop = stop or threading.Event()
     ready = threading.Event()
     with ExitStack() as stack:
         asked = stack.enter_context(signals_to(stop))

@@ -3,7 +3,8 @@
 The sink is a process of its own, started with the same program: it shares nothing with the simulator but Kafka, here
 as anywhere. Children get no Ctrl-C from the terminal; they are ended in order, so that nothing is lost: first the
 simulator stops and says so in the run's manifest, then the sink stores what is on the topics and ends by itself, then
-the broker goes.
+the broker goes. A signal that comes before or after the simulator's own time does the same. Should this process be
+killed, a guardian kills the sink (see `broker`): its database is consistent at any time.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -23,8 +25,8 @@ from rich.console import Console
 from personas.connection import KafkaConnection
 from personas.errors import DayoneError, StoreError
 from personas.logs import setup_logging
-from simulator.broker import EmbeddedBroker
-from simulator.daemon import Order, run_order
+from simulator.broker import EmbeddedBroker, dismiss, guard
+from simulator.daemon import Order, run_order, signals_to
 from simulator.run import Run
 from simulator.session import INTERRUPTED, make_order, outcome, print_note, progress_of
 from simulator.settings import SimulatorSettings, child_environment
@@ -39,7 +41,9 @@ def up_command(
     """Everything from `pack_name` to `store`; prints the sink's summary at the end."""
     setup_logging(settings.log_format, "warning" if settings.log_level == "info" else settings.log_level)
     order = make_order(pack_name, users, days, start, seed, problem_rate, live, speed, "0/1", settings)
+    stop = threading.Event()
     with ExitStack() as stack:
+        stack.enter_context(signals_to(stop))
         broker: EmbeddedBroker | None = None
         connection = settings.connection
         if settings.kafka_bootstrap_servers is None:
@@ -47,7 +51,7 @@ def up_command(
             connection = broker.connection
         print_note(f"{order.identity.run_id}: Kafka at {connection.bootstrap_servers}, store {store}")
         sink = stack.enter_context(sink_process(pack_name, store, connection, settings))
-        run = _play(order, settings, connection, broker, sink)
+        run = _play(order, settings, connection, broker, sink, stop)
         finish_sink(sink)
         memory = broker.memory_bytes if broker else 0
     _conclude(run, store, memory, settings, json_output)
@@ -55,7 +59,7 @@ def up_command(
 
 def _play(
     order: Order, settings: SimulatorSettings, connection: KafkaConnection, broker: EmbeddedBroker | None,
-    sink: subprocess.Popen[bytes],
+    sink: subprocess.Popen[bytes], stop: threading.Event,
 ) -> Run:  # fmt: skip
     with progress_of(order) as show:
 
@@ -65,7 +69,7 @@ def _play(
             show(run)
 
         memory = (lambda: broker.memory_bytes) if broker else (lambda: 0)
-        return run_order(order, settings, connection, report=report, memory_bytes=memory)
+        return run_order(order, settings, connection, report=report, memory_bytes=memory, stop=stop)
 
 
 @contextmanager
@@ -83,6 +87,7 @@ def sink_process(
     process = subprocess.Popen(
         dayone(*arguments), start_new_session=True, env=child_environment(log_level=level)
     )
+    guardian = guard(process.pid)
     try:
         yield process
     finally:
@@ -93,6 +98,7 @@ def sink_process(
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        dismiss(guardian)
 
 
 def dayone(*arguments: str) -> list[str]:
