@@ -16,42 +16,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from personas.population import DAY_MS, Population
+from personas.population import Population
 from personas.randomness import U64, cumulative_shares, fold, interpolate, pick, uniform
 from simulator.arrivals import NEVER, Arrivals, churn_hazard, return_factor, settle, users_at_start
 from simulator.behaviour.model import Behaviour
 from simulator.columns import Columns
+from simulator.effects import CATEGORY, Effects
 from simulator.pool import Pool
 from simulator.problems import Problems
-from simulator.slates import Rankings, show
+from simulator.slates import Rankings
 from simulator.world import BAG as BAG_COUNT
-from simulator.world import (
-    BAG_ADD,
-    BAG_EMPTY,
-    BAG_REMOVE,
-    DRAW,
-    FOCUS,
-    ITEM_IN_BAG,
-    ITEM_OF_SLATE,
-    OF_ITEM,
-    PAGE,
-    SHOWN,
-    World,
-)
+from simulator.world import BAG_ADD, FOCUS, PAGE, SHOWN, World
 
-# Purposes of random numbers. 64 to 127 belong to slates, from 256 on to event properties.
-INTENT, NEXT_EVENT, DWELL, LOAD, ITEM, CATEGORY, PROBLEM, SHOW, CHURN, GAP = range(1, 11)
+# Purposes of random numbers; 5, 6 and 8 belong to effects, 7 to problems.
+INTENT, NEXT_EVENT, DWELL, LOAD, CHURN, GAP = 1, 2, 3, 4, 9, 10
 MAX_EVENTS_PER_SESSION = 400
-SEEN = 6
 
 EVENT_COLUMNS: dict[str, Any] = {
     "user": np.int32, "session": np.int32, "sequence": np.int16, "time": np.int64, "event": np.int16,
     "item": np.int32, "position": np.int8, "category": np.int16, "page": np.int16, "shown": np.int8,
     "slate": np.int32, "bag": np.int32, "bag_count": np.int8, "bag_cents": np.int64, "load_ms": np.int32,
     "problem": np.int8, "intent": np.int16,
-}  # fmt: skip
-SLATE_COLUMNS: dict[str, Any] = {
-    "items": np.int32, "as_ranked": np.bool_, "slate": np.int16, "listed": np.int32, "day": np.int32,
 }  # fmt: skip
 SESSION_COLUMNS: dict[str, Any] = {
     "user": np.int32, "session": np.int32, "started": np.int64, "ended": np.int64, "events": np.int16,
@@ -79,28 +64,19 @@ class Engine:
         self, population: Population, world: World, behaviour: Behaviour, rankings: Rankings, arrivals: Arrivals
     ) -> None:
         self.population, self.world, self.behaviour = population, world, behaviour
-        self.rankings, self.arrivals = rankings, arrivals
+        self.arrivals = arrivals
         self.next_start = users_at_start(population)
         self.sessions = np.zeros(len(population), dtype=np.int64)
         self.satisfaction = population.satisfaction.copy()
         self.history_weight = np.ones(len(population))
-        self.seen = np.full((len(population), SEEN), -1, dtype=np.int32)
+        self.effects = Effects(population, world, behaviour, rankings)
         self.problems = Problems(world)
         self.arrival_rates: list[tuple[int, float]] = [(0, 1.0)]
         self._intents = cumulative_shares(behaviour.intents)
-        self._tastes = (population.tastes**behaviour.taste).astype(np.float32)
-        self._taste_shares = np.cumsum(population.tastes, axis=1).astype(np.float32)
         self._bend = self._trait_factors()
         self._weights = (behaviour.next_event * world.legal[None, None]).reshape(-1, world.legal.shape[1])
-        self._appeal_level = self._price_level()
-        self._needs_bag = np.array(
-            [any(p.source == "bag.items" for p in e.properties.values()) for e in world.pack.product.events.values()]
-        )
-        widest = rankings.examination.shape[1]
         self._events = Columns(EVENT_COLUMNS, capacity=1 << 16)
         self._sessions = Columns(SESSION_COLUMNS)
-        self._slates = Columns(SLATE_COLUMNS, {"items": widest, "as_ranked": widest})
-        self._bags = Columns({"items": np.int32}, {"items": world.pack.product.bag_size})
 
     def _trait_factors(self) -> npt.NDArray[np.float32]:
         """[user, E+1]: how each user's traits bend the weights; summed trait by trait, in a fixed order."""
@@ -110,16 +86,6 @@ class Engine:
                 total += (2.0 * self.population.traits[:, column] - 1.0)[:, None] * coefficients[None, :]
         return np.exp(total).astype(np.float32)
 
-    def _price_level(self) -> npt.NDArray[np.int64]:
-        from personas.population import trait_names
-
-        levels = len(self.behaviour.appeal)
-        trait = self.world.pack.product.choice.price_trait
-        if trait is None:
-            return np.zeros(len(self.population), dtype=np.int64)
-        value = self.population.traits[:, trait_names(self.world.pack).index(trait)]
-        return np.minimum((value * levels).astype(np.int64), levels - 1)
-
     def play(self, until: int) -> Played:
         """Play every session that starts before `until` (milliseconds after the start of the run), to its end."""
         due = np.flatnonzero(self.next_start < until)
@@ -128,7 +94,8 @@ class Engine:
             self._begin(pool, np.arange(len(due)))
             while len(pool):
                 self._step(pool, until)
-        return Played(self._events.take(), self._sessions.take(), self._slates.take(), self._bags.take()["items"])
+        slates, bags = self.effects.slates.take(), self.effects.bags.take()
+        return Played(self._events.take(), self._sessions.take(), slates, bags["items"])
 
     def change_arrival_rate(self, at: int, factor: float) -> None:
         """From the instant `at` on (everything before has been played) users come back `factor` times as often as
@@ -147,12 +114,7 @@ class Engine:
         key = fold(self.population.key[user], self.sessions[user] + 1_000_000)
         intent = pick(self._intents, self.population.persona[user], uniform(fold(key, INTENT)))
         pool.begin(rows, key, self.next_start[user], intent, self.world)
-        pool.category[rows] = self._draw_category(user, fold(key, CATEGORY))
-
-    def _draw_category(self, user: npt.NDArray[np.int64], bits: U64) -> npt.NDArray[np.int64]:
-        shares = self._taste_shares[user]
-        place = (shares < uniform(bits).astype(np.float32)[:, None]).sum(axis=1)
-        return np.asarray(np.minimum(place, shares.shape[1] - 1))
+        pool.category[rows] = self.effects.draw_category(user, fold(key, CATEGORY))
 
     def _step(self, pool: Pool, until: int) -> None:
         """One event for everybody in the pool. Who leaves instead begins the next session if it is due before `until`
@@ -192,7 +154,7 @@ class Engine:
             weight[troubled] *= behaviour.reaction[pool.problem[troubled]]
         focused = np.flatnonzero(pool.focus >= 0)
         if len(focused):
-            appeal = behaviour.appeal[self._appeal_level[pool.user[focused]], pool.focus[focused]]
+            appeal = behaviour.appeal[self.effects.appeal_level[pool.user[focused]], pool.focus[focused]]
             for column in np.flatnonzero(self.world.bag == BAG_ADD):
                 weight[focused, column] *= appeal
         tired = np.maximum(pool.events / self.population.patience[pool.user], 1.0)
@@ -216,14 +178,14 @@ class Engine:
         world, count = self.world, len(pool)
         problem, event = self.problems.strike(pool, key, situation, event)
         struck = problem >= 0
-        item = self._choose_item(pool, key, event)
+        item = self.effects.choose_item(pool, key, event)
         position = pool.position.copy()
-        self._bag(pool, event, item)
-        bag_row = self._keep_bags(pool, event)
+        self.effects.fill_bag(pool, event, item)
+        bag_row = self.effects.keep_bags(pool, event)
         bag_count, bag_cents = pool.counters[:, BAG_COUNT].copy(), pool.bag_cents.copy()
-        self._empty_bag(pool, event)
-        self._category(pool, key, event, item)
-        slate_row = self._show(pool, key, event, problem)
+        self.effects.empty_bag(pool, event)
+        self.effects.set_category(pool, key, event, item)
+        slate_row = self.effects.show_slates(pool, key, event, problem)
         pool.counters += world.change[event]
         pool.counters[world.clear[event]] = 0
         np.clip(pool.counters, 0, world.limit, out=pool.counters)
@@ -255,97 +217,6 @@ class Engine:
         pool.value_cents += np.where(won, bag_cents, 0)
         pool.over = pool.events >= MAX_EVENTS_PER_SESSION
         pool.over[struck] |= world.problem_ends[problem[struck]]
-
-    def _choose_item(self, pool: Pool, key: U64, event: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-        """The item that each event is about (-1: none); sets `pool.position` (from 1; 0: not from a slate)."""
-        mode = self.world.item[event]
-        item = np.where(mode == 2, pool.focus, -1).astype(np.int32)
-        pool.position[:] = 0
-        of_bag = np.flatnonzero(mode == ITEM_IN_BAG)
-        if len(of_bag):
-            item[of_bag] = pool.bag_items[of_bag, pool.counters[of_bag, BAG_COUNT] - 1]
-        rows = np.flatnonzero(mode == ITEM_OF_SLATE)
-        if len(rows):
-            user, shown = pool.user[rows], pool.shown[rows]
-            there = np.maximum(shown, 0)
-            weight = self._tastes[user[:, None], self.world.item_category[there]]
-            weight = weight * self.behaviour.appeal[self._appeal_level[user][:, None], there]
-            weight *= self.rankings.examination[pool.slate[rows]]
-            seen = self.seen[user]
-            known = shown == seen[:, :1]
-            for column in range(1, SEEN):
-                known |= shown == seen[:, column : column + 1]
-            weight = np.where(known, weight * self.behaviour.seen, weight)
-            cumulative = np.cumsum(np.where(shown >= 0, weight, 0.0), axis=1)
-            point = uniform(fold(key[rows], ITEM)) * cumulative[:, -1]
-            place = np.minimum((cumulative <= point[:, None]).sum(axis=1), pool.counters[rows, SHOWN] - 1)
-            chosen = shown[np.arange(len(rows)), place]
-            item[rows], pool.position[rows] = chosen, place + 1
-            pool.items[rows] += 1
-            self.seen[user, 1:] = self.seen[user, :-1]
-            self.seen[user, 0] = chosen
-        return item
-
-    def _bag(self, pool: Pool, event: npt.NDArray[np.int64], item: npt.NDArray[np.int32]) -> None:
-        mode = self.world.bag[event]
-        rows = np.flatnonzero(mode == BAG_ADD)
-        if len(rows):
-            pool.bag_items[rows, pool.counters[rows, BAG_COUNT]] = item[rows]
-            pool.counters[rows, BAG_COUNT] += 1
-            pool.bag_cents[rows] += self.world.price_cents[item[rows]]
-        rows = np.flatnonzero(mode == BAG_REMOVE)
-        if len(rows):
-            pool.counters[rows, BAG_COUNT] -= 1
-            pool.bag_cents[rows] -= self.world.price_cents[pool.bag_items[rows, pool.counters[rows, BAG_COUNT]]]
-
-    def _keep_bags(self, pool: Pool, event: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-        row = np.full(len(pool), -1, dtype=np.int32)
-        rows = np.flatnonzero(self._needs_bag[event])
-        if len(rows):
-            row[rows] = len(self._bags) + np.arange(len(rows))
-            self._bags.append(len(rows), items=pool.bag_items[rows])
-        return row
-
-    def _empty_bag(self, pool: Pool, event: npt.NDArray[np.int64]) -> None:
-        rows = np.flatnonzero(self.world.bag[event] == BAG_EMPTY)
-        if len(rows):
-            pool.counters[rows, BAG_COUNT] = 0
-            pool.bag_cents[rows] = 0
-
-    def _category(
-        self, pool: Pool, key: U64, event: npt.NDArray[np.int64], item: npt.NDArray[np.int32]
-    ) -> None:
-        mode = self.world.category[event]
-        rows = np.flatnonzero(mode == DRAW)
-        if len(rows):
-            pool.category[rows] = self._draw_category(pool.user[rows], fold(key[rows], CATEGORY))
-        rows = np.flatnonzero((mode == OF_ITEM) & (item >= 0))
-        if len(rows):
-            pool.category[rows] = self.world.item_category[item[rows]]
-
-    def _show(
-        self, pool: Pool, key: U64, event: npt.NDArray[np.int64], problem: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.int32]:
-        """Show the slates of the events that have one; the rows in which they are kept."""
-        row = np.full(len(pool), -1, dtype=np.int32)
-        rows = np.flatnonzero(self.world.slate[event] >= 0)
-        if not len(rows):
-            return row
-        slate = self.world.slate[event[rows]]
-        page = np.where(self.world.next_page[event[rows]], pool.counters[rows, PAGE] + 1, 0)
-        listed = self.rankings.list_of(slate, pool.category[rows], self.population.persona[pool.user[rows]])
-        day = pool.started[rows] // DAY_MS
-        items, as_ranked = show(self.rankings, slate, listed, page, day, fold(key[rows], SHOW))
-        trouble = problem[rows]
-        emptied = np.flatnonzero(trouble >= 0)
-        if len(emptied):
-            items[emptied[self.world.problem_empties[trouble[emptied]]]] = -1
-        pool.shown[rows], pool.slate[rows] = items, slate
-        pool.counters[rows, PAGE] = page
-        pool.counters[rows, SHOWN] = (items >= 0).sum(axis=1)
-        row[rows] = len(self._slates) + np.arange(len(rows))
-        self._slates.append(len(rows), items=items, as_ranked=as_ranked, slate=slate, listed=listed, day=day)
-        return row
 
     def _finish(self, pool: Pool, rows: npt.NDArray[np.int64]) -> None:
         """Close sessions: satisfaction, churn, the next start, and the session's own row."""

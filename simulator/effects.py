@@ -1,0 +1,163 @@
+"""What events do to the items on a screen: which one is chosen, what goes into the bag, what is shown next.
+
+The engine decides which event happens; this is what it brings about for the pool, event by event of the product's
+declaration (`item`, `bag`, `category`, `slate`). Choice among the items of a slate: taste for the category, times the
+item's appeal, times the chance that the position is looked at, times a factor for what was opened lately.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from personas.population import DAY_MS, Population, trait_names
+from personas.randomness import U64, fold, uniform
+from simulator.behaviour.model import Behaviour
+from simulator.columns import Columns
+from simulator.pool import Pool
+from simulator.slates import Rankings, show
+from simulator.world import BAG as BAG_COUNT
+from simulator.world import (
+    BAG_ADD,
+    BAG_EMPTY,
+    BAG_REMOVE,
+    DRAW,
+    ITEM_IN_BAG,
+    ITEM_OF_SLATE,
+    OF_ITEM,
+    PAGE,
+    SHOWN,
+    World,
+)
+
+# Purposes of random numbers; the engine has others, 64 to 127 belong to slates, from 256 on to event properties.
+ITEM, CATEGORY, SHOW = 5, 6, 8
+SEEN = 6
+
+SLATE_COLUMNS: dict[str, Any] = {
+    "items": np.int32, "as_ranked": np.bool_, "slate": np.int16, "listed": np.int32, "day": np.int32,
+}  # fmt: skip
+
+
+class Effects:
+    """The effects of events for a population. `slates` and `bags` collect what events refer to."""
+
+    def __init__(self, population: Population, world: World, behaviour: Behaviour, rankings: Rankings) -> None:
+        self.population, self.world, self.behaviour, self.rankings = population, world, behaviour, rankings
+        self.seen = np.full((len(population), SEEN), -1, dtype=np.int32)
+        self._tastes = (population.tastes**behaviour.taste).astype(np.float32)
+        self._taste_shares = np.cumsum(population.tastes, axis=1).astype(np.float32)
+        self._needs_bag = np.array(
+            [any(p.source == "bag.items" for p in e.properties.values()) for e in world.pack.product.events.values()]
+        )
+        #: How much each user minds the price, as a row of `behaviour.appeal`.
+        self.appeal_level = self._price_level()
+        widest = rankings.examination.shape[1]
+        self.slates = Columns(SLATE_COLUMNS, {"items": widest, "as_ranked": widest})
+        self.bags = Columns({"items": np.int32}, {"items": world.pack.product.bag_size})
+
+    def _price_level(self) -> npt.NDArray[np.int64]:
+        levels = len(self.behaviour.appeal)
+        trait = self.world.pack.product.choice.price_trait
+        if trait is None:
+            return np.zeros(len(self.population), dtype=np.int64)
+        value = self.population.traits[:, trait_names(self.world.pack).index(trait)]
+        return np.minimum((value * levels).astype(np.int64), levels - 1)
+
+    def draw_category(self, user: npt.NDArray[np.int64], bits: U64) -> npt.NDArray[np.int64]:
+        shares = self._taste_shares[user]
+        place = (shares < uniform(bits).astype(np.float32)[:, None]).sum(axis=1)
+        return np.asarray(np.minimum(place, shares.shape[1] - 1))
+
+    def choose_item(self, pool: Pool, key: U64, event: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+        """The item that each event is about (-1: none); sets `pool.position` (from 1; 0: not from a slate)."""
+        mode = self.world.item[event]
+        item = np.where(mode == 2, pool.focus, -1).astype(np.int32)
+        pool.position[:] = 0
+        of_bag = np.flatnonzero(mode == ITEM_IN_BAG)
+        if len(of_bag):
+            item[of_bag] = pool.bag_items[of_bag, pool.counters[of_bag, BAG_COUNT] - 1]
+        rows = np.flatnonzero(mode == ITEM_OF_SLATE)
+        if len(rows):
+            user, shown = pool.user[rows], pool.shown[rows]
+            there = np.maximum(shown, 0)
+            weight = self._tastes[user[:, None], self.world.item_category[there]]
+            weight = weight * self.behaviour.appeal[self.appeal_level[user][:, None], there]
+            weight *= self.rankings.examination[pool.slate[rows]]
+            seen = self.seen[user]
+            known = shown == seen[:, :1]
+            for column in range(1, SEEN):
+                known |= shown == seen[:, column : column + 1]
+            weight = np.where(known, weight * self.behaviour.seen, weight)
+            cumulative = np.cumsum(np.where(shown >= 0, weight, 0.0), axis=1)
+            point = uniform(fold(key[rows], ITEM)) * cumulative[:, -1]
+            place = np.minimum((cumulative <= point[:, None]).sum(axis=1), pool.counters[rows, SHOWN] - 1)
+            chosen = shown[np.arange(len(rows)), place]
+            item[rows], pool.position[rows] = chosen, place + 1
+            pool.items[rows] += 1
+            self.seen[user, 1:] = self.seen[user, :-1]
+            self.seen[user, 0] = chosen
+        return item
+
+    def fill_bag(self, pool: Pool, event: npt.NDArray[np.int64], item: npt.NDArray[np.int32]) -> None:
+        mode = self.world.bag[event]
+        rows = np.flatnonzero(mode == BAG_ADD)
+        if len(rows):
+            pool.bag_items[rows, pool.counters[rows, BAG_COUNT]] = item[rows]
+            pool.counters[rows, BAG_COUNT] += 1
+            pool.bag_cents[rows] += self.world.price_cents[item[rows]]
+        rows = np.flatnonzero(mode == BAG_REMOVE)
+        if len(rows):
+            pool.counters[rows, BAG_COUNT] -= 1
+            pool.bag_cents[rows] -= self.world.price_cents[pool.bag_items[rows, pool.counters[rows, BAG_COUNT]]]
+
+    def keep_bags(self, pool: Pool, event: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
+        row = np.full(len(pool), -1, dtype=np.int32)
+        rows = np.flatnonzero(self._needs_bag[event])
+        if len(rows):
+            row[rows] = len(self.bags) + np.arange(len(rows))
+            self.bags.append(len(rows), items=pool.bag_items[rows])
+        return row
+
+    def empty_bag(self, pool: Pool, event: npt.NDArray[np.int64]) -> None:
+        rows = np.flatnonzero(self.world.bag[event] == BAG_EMPTY)
+        if len(rows):
+            pool.counters[rows, BAG_COUNT] = 0
+            pool.bag_cents[rows] = 0
+
+    def set_category(
+        self, pool: Pool, key: U64, event: npt.NDArray[np.int64], item: npt.NDArray[np.int32]
+    ) -> None:
+        mode = self.world.category[event]
+        rows = np.flatnonzero(mode == DRAW)
+        if len(rows):
+            pool.category[rows] = self.draw_category(pool.user[rows], fold(key[rows], CATEGORY))
+        rows = np.flatnonzero((mode == OF_ITEM) & (item >= 0))
+        if len(rows):
+            pool.category[rows] = self.world.item_category[item[rows]]
+
+    def show_slates(
+        self, pool: Pool, key: U64, event: npt.NDArray[np.int64], problem: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int32]:
+        """Show the slates of the events that have one; the rows in which they are kept."""
+        row = np.full(len(pool), -1, dtype=np.int32)
+        rows = np.flatnonzero(self.world.slate[event] >= 0)
+        if not len(rows):
+            return row
+        slate = self.world.slate[event[rows]]
+        page = np.where(self.world.next_page[event[rows]], pool.counters[rows, PAGE] + 1, 0)
+        listed = self.rankings.list_of(slate, pool.category[rows], self.population.persona[pool.user[rows]])
+        day = pool.started[rows] // DAY_MS
+        items, as_ranked = show(self.rankings, slate, listed, page, day, fold(key[rows], SHOW))
+        trouble = problem[rows]
+        emptied = np.flatnonzero(trouble >= 0)
+        if len(emptied):
+            items[emptied[self.world.problem_empties[trouble[emptied]]]] = -1
+        pool.shown[rows], pool.slate[rows] = items, slate
+        pool.counters[rows, PAGE] = page
+        pool.counters[rows, SHOWN] = (items >= 0).sum(axis=1)
+        row[rows] = len(self.slates) + np.arange(len(rows))
+        self.slates.append(len(rows), items=items, as_ranked=as_ranked, slate=slate, listed=listed, day=day)
+        return row
