@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from personas.product import NO_LIMIT, EventSpec, Product
+from personas.product import BUILT_IN_COUNTERS, NO_LIMIT, EventSpec, Product
 
 if TYPE_CHECKING:
     import pyarrow
@@ -66,188 +66,189 @@ def violations_sql(product: Product, run_id: str) -> tuple[str, list[Any]]:
     """The query and its parameters: one row per violation, with the columns of `Violation`."""
     statement = _Statement()
     counters = list(product.counters)
-    stepwise = [n for n in counters if any(event.effects.get(n, 0) < 0 for event in product.events.values())]
     _rules(statement, product, counters)
     _facts(statement, product, counters, run_id)
-    _states(statement, product, counters, stepwise)
+    _states(statement, product, counters)
     _judgement(statement, counters)
     return "\n".join(statement.parts), statement.parameters
 
 
 def _columns(counters: Iterable[str]) -> list[str]:
-    """The columns of the rules: one row per event type. A missing bound is null; counters are numbered."""
-    fixed = ["type", "screens", "target", "chooses", "holds", "item_mode", "slate_mode", "unfocuses"]
-    fixed += ["item_path", "list_path", "position_path"]
-    bounds = [f"{name}_{end}" for name in ("focus", "shown", "bag", "page") for end in ("low", "high")]
+    """The columns of the rules: one row per event type. Screens are numbered in the product's order, declared counters
+    are c0, c1, ...; a bound that is not set is null."""
+    fixed = ["type", "screens", "target", "item_mode", "slate_mode", "unfocuses", "added", "empties"]
+    fixed += ["list_path", "position_path", "item_path"]
+    bounds = [f"{name}_{end}" for name in BUILT_IN_COUNTERS for end in ("low", "high")]
     own = [f"c{n}_{what}" for n, _ in enumerate(counters) for what in ("step", "clears", "low", "high")]
     return fixed + bounds + own
 
 
 def _rules(statement: _Statement, product: Product, counters: list[str]) -> None:
+    screens = list(product.screens)
     rows = []
     for name, event in product.events.items():
+        row: list[Any] = [
+            name, [screens.index(screen) for screen in event.on], None if event.to is None else screens.index(event.to),
+            event.item or "none", "none" if event.slate is None else event.page, "focus" in event.clear,
+            {"add": 1, "remove": -1}.get(event.bag or "", 0), event.bag == "empty",
+            *(_property(event, source) for source in ("slate.items", "position", "item.id")),
+        ]  # fmt: skip
         bounds = product.bounds(name)
 
         def ends(counter: str, bounds: dict[str, tuple[int, int]] = bounds) -> list[int | None]:
             low, high = bounds.get(counter, (0, NO_LIMIT))
             return [low or None, None if high >= NO_LIMIT else high]
 
-        row: list[Any] = [
-            name, list(event.on), event.to, event.item == "slate", event.item is not None, event.item or "none",
-            "none" if event.slate is None else event.page, "focus" in event.clear,
-            _path(event, "item.id"), _path(event, "slate.items"), _path(event, "position"),
-        ]  # fmt: skip
-        for counter in ("focus", "shown", "bag", "page"):
+        for counter in BUILT_IN_COUNTERS:
             row += ends(counter)
         for counter in counters:
             row += [event.effects.get(counter, 0), counter in event.clear, *ends(counter)]
         rows.append(row)
     columns = _columns(counters)
     places = f"({', '.join('?' for _ in columns)})"
-    statement.add(f"WITH rules({', '.join(columns)}) AS (VALUES")
+    statement.add(f"WITH rules({', '.join(columns)}) AS MATERIALIZED (VALUES")
     statement.add(",\n".join(places for _ in rows), *(value for row in rows for value in row))
     statement.add("),")
 
 
-def _path(event: EventSpec, source: str) -> str | None:
-    """The name of the property that tells this of the situation."""
+def _property(event: EventSpec, source: str) -> str | None:
+    """The property that tells this of the situation."""
     return next((name for name, spec in event.properties.items() if spec.source == source), None)
 
 
+def _told(statement: _Statement, product: Product, source: str, column: str, kind: str) -> None:
+    """A column with what the events tell of the source, null where they do not."""
+    names = {name for event in product.events.values() if (name := _property(event, source))}
+    if not names:
+        statement.add(f"CAST(NULL AS {kind})")
+        return
+    statement.add("CASE")
+    for name in sorted(names):
+        extract = "json_extract_string" if kind == "VARCHAR" else "json_extract"
+        statement.add(f"WHEN rules.{column} = ? THEN CAST({extract}(properties, ?) AS {kind})", name, f'$."{name}"')
+    statement.add("END")
+
+
 def _facts(statement: _Statement, product: Product, counters: list[str], run_id: str) -> None:
-    """The events of the run with their rules, and what each does to the bag and to the page. `added` is 1, -1 or 0."""
-    bags = {mode: [n for n, e in product.events.items() if e.bag == mode] for mode in ("add", "remove", "empty")}
-    statement.add("facts AS MATERIALIZED (SELECT event.session_id, event.user_id, event.sequence, event.time, event.type,")
-    statement.add("event.event_id, rules.* EXCLUDE (type), rules.type IS NULL AS unknown,")
-    for name, kind in (("item", "VARCHAR"), ("list", "VARCHAR[]"), ("position", "INTEGER")):
-        paths = {_path(event, source) for event in product.events.values() for source in (_SOURCES[name],)} - {None}
-        if name == "item" and product.item_property:
-            statement.add("event.item_id AS item,")
-            continue
-        if not paths:
-            statement.add(f"CAST(NULL AS {kind}) AS {name},")
-            continue
-        statement.add("CASE")
-        for path in sorted(paths, key=str):
-            extract = "json_extract_string" if name == "item" else "json_extract"
-            statement.add(f"WHEN {name}_path = ? THEN CAST({extract}(event.properties, ?) AS {kind})", path, f'$."{path}"')
-        statement.add(f"END AS {name},")
-    statement.add("CASE WHEN event.type = ANY (?) THEN 1 WHEN event.type = ANY (?) THEN -1 ELSE 0 END AS added,",
-                  bags["add"], bags["remove"])  # fmt: skip
-    statement.add("event.type = ANY (?) AS empties", bags["empty"])
-    statement.add("FROM events AS event LEFT JOIN rules USING (type) WHERE event.run_id = ?),", run_id)
-
-
-_SOURCES = {"item": "item.id", "list": "slate.items", "position": "position"}
-
-
-def _states(statement: _Statement, product: Product, counters: list[str], stepwise: list[str]) -> None:
-    """What holds before each event. First running sums, then what they were at the last reset."""
-    sums = ["sum(added) OVER upto AS bag_sum", "sum(CASE WHEN slate_mode = 'next' THEN 1 ELSE 0 END) OVER upto AS page_sum"]
-    sums += ["count(*) FILTER (WHERE empties) OVER before AS bag_epoch"]
-    sums += [f"sum(c{n}_step) OVER upto AS c{n}_sum" for n, c in enumerate(counters) if c not in stepwise]
-    windows = (
-        "WINDOW upto AS (PARTITION BY session_id ORDER BY sequence ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW), "
-        "before AS (PARTITION BY session_id ORDER BY sequence ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
-    )
-    statement.add(f"summed AS (SELECT *, {', '.join(sums)} FROM facts {windows}),")
-    latest = "coalesce(last_value(CASE WHEN {when} THEN {what} END IGNORE NULLS) OVER before, {otherwise})"
-
-    def since(total: str, reset: str) -> str:
-        at_reset = latest.format(when=reset, what=total, otherwise=0)
-        return f"coalesce(last_value({total}) OVER before, 0) - {at_reset}"
-
-    statement.add("states AS MATERIALIZED (SELECT session_id, user_id, sequence, time, type, event_id, unknown, screens,")
-    statement.add("chooses, item_mode, item, position, bag_epoch, added,")
-    statement.add("coalesce(last_value(target IGNORE NULLS) OVER before, ?) AS screen,", product.start)
-    statement.add(f"{latest.format(when='holds', what='sequence', otherwise=-1)} AS held_at,")
-    statement.add(f"{latest.format(when='unfocuses AND NOT holds', what='sequence', otherwise=-1)} AS unfocused_at,")
-    # An item that is not told is told as '?': it is in focus, but nobody knows which it is.
-    statement.add(f"{latest.format(when='holds', what=_TOLD, otherwise='NULL')} AS held,")
-    statement.add(f"{latest.format(when=_SHOWS, what='sequence', otherwise='NULL')} AS shown_at,")
-    statement.add(f"{latest.format(when=_SHOWS, what='coalesce(len(list), -1)', otherwise=0)} AS shown,")
-    statement.add(f"{since('bag_sum', 'empties')} AS bag,")
-    statement.add(f"{since('page_sum', _FIRST_PAGE)} AS page,")
-    for n, counter in enumerate(counters):
-        if counter in stepwise:
-            statement.add(
-                f"coalesce(list_reduce(list_prepend(CAST(0 AS BIGINT), list(CASE WHEN c{n}_clears THEN CAST(? AS BIGINT) "
-                f"ELSE c{n}_step END) OVER before), lambda held, step: greatest(0, least(?, held + step))), 0) AS c{n},",
-                -NO_LIMIT * 1000,
-                product.counters[counter],
-            )
-        else:
-            statement.add(f"least(?, {since(f'c{n}_sum', f'c{n}_clears')}) AS c{n},", product.counters[counter])
-    bounds = [name for name in _columns(counters) if name.endswith(("_low", "_high"))]
-    statement.add(", ".join(bounds))
+    """The events of the run in small numbers, with what each does to the counters. Sessions and items are numbered:
+    windows over integers are several times as fast. An item that its event does not tell has the number 0."""
+    statement.add("told AS MATERIALIZED (SELECT session_id, sequence, user_id, time, event.type,")
+    _told(statement, product, "slate.items", "list_path", "VARCHAR[]")
+    statement.add("AS list,")
+    _told(statement, product, "item.id", "item_path", "VARCHAR")
+    statement.add("AS item,")
+    _told(statement, product, "position", "position_path", "INTEGER")
+    statement.add("AS position FROM events AS event LEFT JOIN rules USING (type) WHERE run_id = ?),", run_id)
     statement.add(
-        f", lag(sequence) OVER each AS sequence_before, lag(time) OVER each AS time_before FROM summed {windows}, "
-        "each AS (PARTITION BY session_id ORDER BY sequence)),"
+        "turns AS MATERIALIZED (SELECT session_id, row_number() OVER () AS session, min(time) AS began, max(max(time)) "
+        "OVER (PARTITION BY user_id ORDER BY min(time), session_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) "
+        "AS ended_before FROM told GROUP BY session_id, user_id),"
     )
-    statement.add("slates AS (SELECT session_id, sequence, list FROM facts WHERE list IS NOT NULL),")
+    statement.add("things AS MATERIALIZED (SELECT item, row_number() OVER () AS thing")
+    statement.add("FROM (SELECT DISTINCT item FROM told WHERE item IS NOT NULL)),")
+    steps = [f"coalesce(c{n}_step, 0) AS c{n}_step," for n, _ in enumerate(counters)]
+    clears = [f"coalesce(c{n}_clears, false) AS c{n}_clears," for n, _ in enumerate(counters)]
+    statement.add("facts AS MATERIALIZED (SELECT session, sequence, CAST(epoch_us(time) AS BIGINT) AS moment, target,")
+    statement.add("item_mode, coalesce(thing, 0) AS thing, unfocuses, coalesce(added, 0) AS added, empties,")
+    statement.add(f"slate_mode, {' '.join(steps + clears)}")
+    statement.add("CASE WHEN slate_mode = 'next' THEN 1 ELSE 0 END AS turned, coalesce(len(list), -1) AS listed")
+    statement.add("FROM told JOIN turns USING (session_id) LEFT JOIN rules USING (type)")
+    statement.add("LEFT JOIN things USING (item)),")
+
+
+def _latest(when: str, what: str, otherwise: str) -> str:
+    """What held at the latest event before this one at which something was so: the greatest of place and value in one
+    number, which is much faster than last_value(... IGNORE NULLS). Values lie between -1000000 and 2**31."""
+    packed = f"max(CASE WHEN {when} THEN sequence * 4294967296 + ({what}) + 1000000 END) OVER before"
+    return f"coalesce({packed} % 4294967296 - 1000000, {otherwise})"
+
+
+_BEFORE = (
+    "WINDOW upto AS (PARTITION BY session ORDER BY sequence ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW), "
+    "before AS (PARTITION BY session ORDER BY sequence ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+)
+_SHOWS = "slate_mode <> 'none'"
+
+
+def _states(statement: _Statement, product: Product, counters: list[str]) -> None:
+    """What holds before each event: running sums first, then how far they have come since the latest reset."""
+    stepwise = {n for n, c in enumerate(counters) if any(e.effects.get(c, 0) < 0 for e in product.events.values())}
+    own = [f"c{n}" for n, _ in enumerate(counters)]
+    steps = {"bag": "added", "page": "turned", **{name: f"{name}_step" for name in own}}
+    resets = {"bag": "empties", "page": "slate_mode = 'first'", **{name: f"{name}_clears" for name in own}}
+    sums = [f"CAST(sum({step}) OVER upto AS BIGINT) AS {name}_sum" for name, step in steps.items()]
+    statement.add(f"summed AS (SELECT *, {', '.join(sums)} FROM facts {_BEFORE}),")  # noqa: S608 - names of ours
+    start = list(product.screens).index(product.start)
+    statement.add("states AS MATERIALIZED (SELECT session, sequence, moment, item_mode, thing, added,")
+    statement.add(f"{_latest('target IS NOT NULL', 'target', '?')} AS screen,", start)
+    statement.add(f"{_latest(_MOVES_FOCUS, _HELD, '-1')} AS held,")
+    statement.add(f"CASE WHEN item_mode = 'slate' THEN {_latest(_SHOWS, 'sequence', '-1')} END AS chosen_from,")
+    statement.add(f"{_latest(_SHOWS, 'listed', '0')} AS shown,")
+    statement.add("lag(sequence) OVER each AS sequence_before, lag(moment) OVER each AS moment_before,")
+    statement.add("coalesce(sum(CASE WHEN empties THEN 1 ELSE 0 END) OVER before, 0) AS bag_epoch")
+    for name, step in steps.items():
+        since = f"{name}_sum - {step} - {_latest(resets[name], f'{name}_sum', '0')}"
+        number = int(name[1:]) if name not in ("bag", "page") else -1
+        if number in stepwise:
+            held = f"list(CASE WHEN {name}_clears THEN -1000000 ELSE {name}_step END) OVER before"
+            fold = "lambda held, step: greatest(0, least(?, held + step))"
+            limit = product.counters[counters[number]]
+            statement.add(f", coalesce(list_reduce(list_prepend(0, {held}), {fold}), 0) AS {name}", limit)
+        elif number >= 0:
+            statement.add(f", least(?, {since}) AS {name}", product.counters[counters[number]])
+        else:
+            statement.add(f", {since} AS {name}")
+    statement.add(f"FROM summed {_BEFORE}, each AS (PARTITION BY session ORDER BY sequence)),")
     # The bag is a stack: what lies on top was put in when the bag held one thing less, as the last one to do so.
     statement.add(
-        "stacked AS (SELECT event_id, last_value(CASE WHEN added = 1 THEN coalesce(item, '?') END IGNORE NULLS) OVER "
-        "(PARTITION BY session_id, bag_epoch, CASE WHEN added = 1 THEN bag ELSE bag - 1 END ORDER BY sequence "
-        "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS top FROM states WHERE added = 1 OR item_mode = 'bag'),"
-    )
-    statement.add(
-        "turns AS (SELECT session_id, min(time) AS began, max(max(time)) OVER (PARTITION BY user_id ORDER BY min(time), "
-        "session_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS ended_before FROM facts GROUP BY session_id, user_id),"
+        "stacked AS (SELECT session, sequence, CAST("
+        "max(CASE WHEN added = 1 THEN sequence * 4294967296 + thing END) OVER (PARTITION BY session, bag_epoch, "
+        "CASE WHEN added = 1 THEN bag ELSE bag - 1 END ORDER BY sequence "
+        "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) % 4294967296 AS BIGINT) AS top "
+        "FROM states WHERE added = 1 OR item_mode = 'bag'),"
     )
 
 
-_TOLD = "coalesce(item, '?')"
-_SHOWS = "slate_mode IN ('first', 'next')"
-_FIRST_PAGE = "slate_mode = 'first'"
+_MOVES_FOCUS = "item_mode <> 'none' OR unfocuses"
+_HELD = "CASE WHEN item_mode <> 'none' THEN thing ELSE -1 END"
 
 
 def _judgement(statement: _Statement, counters: list[str]) -> None:
-    cases: list[tuple[str, str, str, list[Any]]] = [
-        ("unknown", "unknown event", "type", []),
-        ("NOT list_contains(screens, screen)", "screen", "screen", []),
-        ("chooses AND slate.list IS NOT NULL AND NOT list_contains(slate.list, item)", "slate item", "item", []),
+    """The rules one by one: when an event breaks it, its name, and what was found."""
+    cases = [
+        ("target IS NULL AND screens IS NULL", "unknown event", "told.type"),
+        ("NOT list_contains(screens, screen)", "screen", "screen"),
+        ("told.item IS NOT NULL AND NOT list_contains(slate.list, told.item)", "slate item", "told.item"),
         (
-            "chooses AND slate.list IS NOT NULL AND list_contains(slate.list, item) AND position IS NOT NULL "
-            "AND slate.list[position] IS DISTINCT FROM item",
-            "slate position", "position", [],
+            "list_contains(slate.list, told.item) AND slate.list[told.position] IS DISTINCT FROM told.item "
+            "AND told.position IS NOT NULL",
+            "slate position", "told.position",
         ),
-        (
-            "item_mode = 'focus' AND item IS NOT NULL AND held_at > unfocused_at AND held <> '?' AND held <> item",
-            "item in focus", "item", [],
-        ),
-        ("item_mode = 'bag' AND item IS NOT NULL AND top <> '?' AND top <> item", "item in bag", "item", []),
-        ("sequence <> coalesce(sequence_before, -1) + 1", "sequence", "sequence_before", []),
-        ("time < time_before", "time", "time_before", []),
-        ("sequence_before IS NULL AND began <= ended_before", "overlap", "ended_before", []),
+        ("state.item_mode = 'focus' AND thing > 0 AND held > 0 AND held <> thing", "item in focus", "told.item"),
+        ("state.item_mode = 'bag' AND thing > 0 AND top > 0 AND top <> thing", "item in bag", "told.item"),
+        ("state.sequence <> coalesce(sequence_before, -1) + 1", "sequence", "sequence_before"),
+        ("moment < moment_before", "time", "told.time"),
+        ("sequence_before IS NULL AND began <= ended_before", "overlap", "ended_before"),
     ]  # fmt: skip
-    values = {"focus": "(CASE WHEN held_at > unfocused_at THEN 1 ELSE 0 END)", "shown": "nullif(shown, -1)"}
-    values |= {"bag": "bag", "page": "page", **{f"c{n}": f"c{n}" for n, _ in enumerate(counters)}}
+    values = {"focus": "CASE WHEN held >= 0 THEN 1 ELSE 0 END", "shown": "nullif(shown, -1)"}
+    values |= {"bag": "bag", "page": "page"}
+    values |= {f"c{n}": f"c{n}" for n, _ in enumerate(counters)}
     names = {f"c{n}": counter for n, counter in enumerate(counters)}
-    for column, value in values.items():
-        outside = f"({value} < {column}_low OR {value} > {column}_high)"
-        cases.append((outside, "?", value, [f"counter {names.get(column, column)}"]))
-    statement.add("judged AS (SELECT state.session_id, state.user_id, state.sequence, state.type, list_filter([")
-    for number, (when, kind, found, bound) in enumerate(cases):
+    for name, value in values.items():
+        cases.append((f"{value} < {name}_low OR {value} > {name}_high", f"counter {names.get(name, name)}", value))
+    statement.add("judged AS (SELECT told.session_id, told.user_id, told.sequence, told.type, list_filter([")
+    for number, (when, kind, found) in enumerate(cases):
         comma = ", " if number else ""
-        told = "?" if bound else f"'{kind}'"
-        statement.add(
-            f"{comma}CASE WHEN {_qualified(when)} THEN "
-            f"{{'kind': {told}, 'found': coalesce(CAST({_qualified(found)} AS VARCHAR), 'nothing')}} END",
-            *bound,
-        )
-    statement.add("], lambda fault: fault IS NOT NULL) AS faults FROM states AS state")
-    statement.add("LEFT JOIN slates AS slate ON state.chooses AND slate.session_id = state.session_id")
-    statement.add("AND slate.sequence = state.shown_at")
-    statement.add("LEFT JOIN stacked ON state.item_mode = 'bag' AND stacked.event_id = state.event_id")
-    statement.add("LEFT JOIN turns ON state.sequence_before IS NULL AND turns.session_id = state.session_id)")
-    statement.add("SELECT session_id, user_id, sequence, type, fault.kind AS kind, fault.found AS found")
-    statement.add("FROM (SELECT * EXCLUDE (faults), unnest(faults) AS fault FROM judged WHERE len(faults) > 0)")
+        told = f"{{'kind': ?, 'found': coalesce(CAST({found} AS VARCHAR), 'nothing')}}"
+        statement.add(f"{comma}CASE WHEN {when} THEN {told} END", kind)
+    statement.add("], lambda fault: fault IS NOT NULL) AS faults")
+    statement.add("FROM states AS state JOIN turns USING (session)")
+    statement.add("JOIN told ON told.session_id = turns.session_id AND told.sequence = state.sequence")
+    statement.add("LEFT JOIN rules ON rules.type = told.type")
+    statement.add("LEFT JOIN told AS slate ON slate.session_id = turns.session_id")
+    statement.add("AND slate.sequence = state.chosen_from")
+    statement.add("LEFT JOIN stacked ON stacked.session = state.session AND stacked.sequence = state.sequence")
+    statement.add("WHERE " + " OR ".join(f"({when})" for when, _, _ in cases))
+    statement.add(") SELECT session_id, user_id, sequence, type, fault.kind AS kind, fault.found AS found")
+    statement.add("FROM (SELECT * EXCLUDE (faults), unnest(faults) AS fault FROM judged)")
     statement.add("ORDER BY session_id, sequence, kind")
-
-
-def _qualified(expression: str) -> str:
-    """`sequence` stands in several of the joined tables; here the one of the event is meant."""
-    import re
-
-    return re.sub(r"(?<![\w.])(sequence|session_id|item)\b(?!\w)", r"state.\1", expression)

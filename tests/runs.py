@@ -1,0 +1,86 @@
+"""Runs that many tests look at: each is played once per test process and then shared. Nothing is sent anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+
+from personas.pack import Pack, load_pack, shipped_packs
+from personas.population import DAY_MS
+from personas.provenance import RunIdentity
+from simulator.engine import Played
+from simulator.partitioner import Shard
+from simulator.producer import MemoryProducer, Record
+from simulator.simulation import Simulation
+from sinks.batch import Messages
+from sinks.ingest import Decoder, vocabulary_of
+from sinks.store import MEMORY, Store
+
+PACKS = shipped_packs()
+START = datetime(2026, 1, 1, tzinfo=UTC)
+SEED = 7
+PARTITIONS = 4
+
+
+@lru_cache
+def pack_of(name: str) -> Pack:
+    return load_pack(name)
+
+
+def identity_of(name: str, *, users: int, seed: int = SEED, problem_rate: float = 1.0) -> RunIdentity:
+    pack = pack_of(name)
+    return RunIdentity(
+        product=pack.product.name, product_version=pack.product.version, pack_fingerprint=pack.fingerprint,
+        seed=seed, users=users, start=START, problem_rate=problem_rate,
+    )  # fmt: skip
+
+
+def simulation_of(
+    name: str, *, users: int, seed: int = SEED, problem_rate: float = 1.0, shard: str = "0/1",
+    producer: MemoryProducer | None = None,
+) -> Simulation:  # fmt: skip
+    identity = identity_of(name, users=users, seed=seed, problem_rate=problem_rate)
+    return Simulation(pack_of(name), identity, Shard.parse(shard, PARTITIONS), producer or MemoryProducer())
+
+
+@dataclass(frozen=True)
+class Course:
+    """A simulation and everything that its engine played up to some day."""
+
+    simulation: Simulation
+    played: Played
+    days: float
+
+
+@lru_cache
+def course(name: str, *, users: int, days: float, problem_rate: float = 1.0) -> Course:
+    """The arrays of a run, straight from the engine."""
+    simulation = simulation_of(name, users=users, problem_rate=problem_rate)
+    return Course(simulation, simulation.engine.play(round(days * DAY_MS)), days)
+
+
+def store_records(store: Store, pack: Pack, records: list[Record], chunk: int = 50_000) -> None:
+    """Put what a producer sent into a database, through the sink's own decoder and store."""
+    decoder = Decoder(vocabulary_of(pack))
+    by_topic: dict[str, list[Record]] = {}
+    for record in records:
+        by_topic.setdefault(record.topic, []).append(record)
+    store.load_pack(pack)
+    for topic, sent in by_topic.items():
+        for first in range(0, len(sent), chunk):
+            some = sent[first : first + chunk]
+            places = range(first, first + len(some))
+            messages = Messages(topic, [0] * len(some), places, [r.key for r in some], [r.value for r in some])
+            store.commit(decoder.decode([messages]), "cluster")
+
+
+@lru_cache
+def stored(name: str, *, users: int, days: float, problem_rate: float = 1.0) -> tuple[Store, str]:
+    """A run in a database in memory, and its id. Read only: it is shared."""
+    producer = MemoryProducer()
+    simulation = simulation_of(name, users=users, problem_rate=problem_rate, producer=producer)
+    simulation.advance(round(days * DAY_MS))
+    store = Store.open(MEMORY)
+    store_records(store, pack_of(name), producer.records)
+    return store, simulation.identity.run_id
