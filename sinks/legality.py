@@ -69,7 +69,7 @@ def violations_sql(product: Product, run_id: str) -> tuple[str, list[Any]]:
     _rules(statement, product, counters)
     _facts(statement, product, counters, run_id)
     _states(statement, product, counters)
-    _judgement(statement, counters)
+    _judgement(statement, list(product.screens), counters)
     return "\n".join(statement.parts), statement.parameters
 
 
@@ -132,7 +132,8 @@ def _told(statement: _Statement, product: Product, source: str, column: str, kin
 def _facts(statement: _Statement, product: Product, counters: list[str], run_id: str) -> None:
     """The events of the run in small numbers, with what each does to the counters. Sessions and items are numbered:
     windows over integers are several times as fast. An item that its event does not tell has the number 0."""
-    statement.add("told AS MATERIALIZED (SELECT session_id, sequence, user_id, time, event.type,")
+    statement.add("told AS MATERIALIZED (SELECT row_number() OVER () AS place, session_id, sequence, user_id, time,")
+    statement.add("event.type,")
     _told(statement, product, "slate.items", "list_path", "VARCHAR[]")
     statement.add("AS list,")
     _told(statement, product, "item.id", "item_path", "VARCHAR")
@@ -148,8 +149,8 @@ def _facts(statement: _Statement, product: Product, counters: list[str], run_id:
     statement.add("FROM (SELECT DISTINCT item FROM told WHERE item IS NOT NULL)),")
     steps = [f"coalesce(c{n}_step, 0) AS c{n}_step," for n, _ in enumerate(counters)]
     clears = [f"coalesce(c{n}_clears, false) AS c{n}_clears," for n, _ in enumerate(counters)]
-    statement.add("facts AS MATERIALIZED (SELECT session, sequence, CAST(epoch_us(time) AS BIGINT) AS moment, target,")
-    statement.add("item_mode, coalesce(thing, 0) AS thing, unfocuses, coalesce(added, 0) AS added, empties,")
+    statement.add("facts AS MATERIALIZED (SELECT session, place, sequence, CAST(epoch_us(time) AS BIGINT) AS moment,")
+    statement.add("target, item_mode, coalesce(thing, 0) AS thing, unfocuses, coalesce(added, 0) AS added, empties,")
     statement.add(f"slate_mode, {' '.join(steps + clears)}")
     statement.add("CASE WHEN slate_mode = 'next' THEN 1 ELSE 0 END AS turned, coalesce(len(list), -1) AS listed")
     statement.add("FROM told JOIN turns USING (session_id) LEFT JOIN rules USING (type)")
@@ -179,7 +180,7 @@ def _states(statement: _Statement, product: Product, counters: list[str]) -> Non
     sums = [f"CAST(sum({step}) OVER upto AS BIGINT) AS {name}_sum" for name, step in steps.items()]
     statement.add(f"summed AS (SELECT *, {', '.join(sums)} FROM facts {_BEFORE}),")  # noqa: S608 - names of ours
     start = list(product.screens).index(product.start)
-    statement.add("states AS MATERIALIZED (SELECT session, sequence, moment, item_mode, thing, added,")
+    statement.add("states AS MATERIALIZED (SELECT session, place, sequence, moment, item_mode, thing, added,")
     statement.add(f"{_latest('target IS NOT NULL', 'target', '?')} AS screen,", start)
     statement.add(f"{_latest(_MOVES_FOCUS, _HELD, '-1')} AS held,")
     statement.add(f"CASE WHEN item_mode = 'slate' THEN {_latest(_SHOWS, 'sequence', '-1')} END AS chosen_from,")
@@ -201,7 +202,7 @@ def _states(statement: _Statement, product: Product, counters: list[str]) -> Non
     statement.add(f"FROM summed {_BEFORE}, each AS (PARTITION BY session ORDER BY sequence)),")
     # The bag is a stack: what lies on top was put in when the bag held one thing less, as the last one to do so.
     statement.add(
-        "stacked AS (SELECT session, sequence, CAST("
+        "stacked AS (SELECT place, CAST("
         "max(CASE WHEN added = 1 THEN sequence * 4294967296 + thing END) OVER (PARTITION BY session, bag_epoch, "
         "CASE WHEN added = 1 THEN bag ELSE bag - 1 END ORDER BY sequence "
         "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) % 4294967296 AS BIGINT) AS top "
@@ -213,11 +214,11 @@ _MOVES_FOCUS = "item_mode <> 'none' OR unfocuses"
 _HELD = "CASE WHEN item_mode <> 'none' THEN thing ELSE -1 END"
 
 
-def _judgement(statement: _Statement, counters: list[str]) -> None:
+def _judgement(statement: _Statement, screens: list[str], counters: list[str]) -> None:
     """The rules one by one: when an event breaks it, its name, and what was found."""
     cases = [
         ("target IS NULL AND screens IS NULL", "unknown event", "told.type"),
-        ("NOT list_contains(screens, screen)", "screen", "screen"),
+        ("NOT list_contains(screens, screen)", "screen", "CAST(? AS VARCHAR[])[screen + 1]"),
         ("told.item IS NOT NULL AND NOT list_contains(slate.list, told.item)", "slate item", "told.item"),
         (
             "list_contains(slate.list, told.item) AND slate.list[told.position] IS DISTINCT FROM told.item "
@@ -240,14 +241,13 @@ def _judgement(statement: _Statement, counters: list[str]) -> None:
     for number, (when, kind, found) in enumerate(cases):
         comma = ", " if number else ""
         told = f"{{'kind': ?, 'found': coalesce(CAST({found} AS VARCHAR), 'nothing')}}"
-        statement.add(f"{comma}CASE WHEN {when} THEN {told} END", kind)
+        statement.add(f"{comma}CASE WHEN {when} THEN {told} END", kind, *([screens] if "?" in found else []))
     statement.add("], lambda fault: fault IS NOT NULL) AS faults")
     statement.add("FROM states AS state JOIN turns USING (session)")
-    statement.add("JOIN told ON told.session_id = turns.session_id AND told.sequence = state.sequence")
+    statement.add("JOIN told USING (place) LEFT JOIN stacked USING (place)")
     statement.add("LEFT JOIN rules ON rules.type = told.type")
     statement.add("LEFT JOIN told AS slate ON slate.session_id = turns.session_id")
     statement.add("AND slate.sequence = state.chosen_from")
-    statement.add("LEFT JOIN stacked ON stacked.session = state.session AND stacked.sequence = state.sequence")
     statement.add("WHERE " + " OR ".join(f"({when})" for when, _, _ in cases))
     statement.add(") SELECT session_id, user_id, sequence, type, fault.kind AS kind, fault.found AS found")
     statement.add("FROM (SELECT * EXCLUDE (faults), unnest(faults) AS fault FROM judged)")

@@ -144,13 +144,17 @@ def changed(product: dict[str, Any] | None = None, personas: dict[str, Any] | No
 ODD: list[tuple[str, dict[Any, Any], dict[str, Any]]] = [
     ("the event coupon_entered is not expected", {("events", "coupon_entered", "weight"): 0.0}, {}),
     ("no persona has the intent gift", {}, {"intents": {"browse": 1.0}}),
-    ("the goal of the intent gift, order_completed, cannot be reached", {("events", "order_completed", "weight"): 0.0}, {}),
+    ("goal of the intent gift, order_completed, cannot be reached", {("events", "order_completed", "weight"): 0.0}, {}),
     ("of the sessions with the intent gift reach its goal", {("events", "order_completed", "weight"): 1e-5}, {}),
     ("the problem wrong_login strikes 45%", {("problems", "wrong_login", "rate"): 0.45}, {}),
     ("nobody has a taste for the category tents", {}, {"tastes": {"lamps": 1.0}}),
     (
         "nobody leaves the screen login easily",
-        {("events", "signed_in", "weight"): 0.02, ("events", "sign_in_failed", "weight"): 9.0, ("screens", "login", "leave"): 1e-3},
+        {
+            ("events", "signed_in", "weight"): 0.02,
+            ("events", "sign_in_failed", "weight"): 9.0,
+            ("screens", "login", "leave"): 1e-3,
+        },
         {},
     ),
     ("events on average", {("screens", s, "leave"): 1e-5 for s in pack_of("shop").product.screens}, {}),
