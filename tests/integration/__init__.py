@@ -1,0 +1,1 @@
+"""The whole program: real processes, a real broker, a real database."""
