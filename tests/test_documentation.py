@@ -28,6 +28,7 @@ from tests.documents import (
     starts_with,
     statements_of,
 )
+from tests.kcat import kcat_environment
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")] if path.exists())
@@ -50,6 +51,10 @@ def session_in(folder: Path) -> Session:
         program = programs / name
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {first}"$@"\n')
         program.chmod(0o755)
+    if kcat := shutil.which("kcat"):
+        library = kcat_environment().get("LD_PRELOAD", "")
+        (programs / "kcat").write_text(f'#!/bin/sh\nLD_PRELOAD="{library}" exec "{kcat}" "$@"\n')
+        (programs / "kcat").chmod(0o755)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DAYONE_", "PYTEST_", "COV_"))}
     environment = {**kept, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
     return Session(folder, environment)
