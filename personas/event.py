@@ -145,4 +145,4 @@ def property_struct(event: str, properties: dict[str, tuple[str, bool]]) -> type
     for name, (kind, required) in properties.items():
         python = _JSON_TYPES[kind]
         fields.append((name, python) if required else (name, python | None, None))
-    return msgspec.defstruct(f"{event}_data", fields, kw_only=True, frozen=True)
+    return msgspec.defstruct(f"{event}_data", fields, kw_only=True, frozen=True, gc=False)

@@ -5,14 +5,19 @@ The names are those of the database (see migrations.py; a test compares the two)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_TEXT, _TIME = pa.string(), pa.timestamp("us", "UTC")
+from personas.event import Envelope
+from personas.provenance import RunManifest
+
+_TEXT, _TIME, _JSON = pa.string(), pa.timestamp("us", "UTC"), pa.json_(pa.string())
+#: The columns of `events` and `labels` that hold JSON.
+JSON_COLUMNS = ("properties", "problems", "slates", "traits", "tastes")
 _ORIGIN = (("synthetic", pa.bool_()), ("generator", _TEXT), ("generation", pa.int32()))
 
 SCHEMAS: dict[str, pa.Schema] = {
@@ -95,6 +100,16 @@ def raw_json(values: Sequence[bytes | msgspec.Raw]) -> pa.Array:
     return pc.cast(pa.array(list(map(bytes, values)), pa.binary()), pa.string())
 
 
+def as_json(rows: pa.Table, names: Collection[str]) -> pa.Table:
+    """The same rows with text columns marked as JSON (Arrow's canonical extension type), which DuckDB then takes as
+    it is. For text that has been parsed already: DuckDB would parse it once more to make sure."""
+    for name in names:
+        if (place := rows.schema.get_field_index(name)) >= 0:
+            marked = [pa.ExtensionArray.from_storage(_JSON, chunk) for chunk in rows.column(place).chunks]
+            rows = rows.set_column(place, name, pa.chunked_array(marked, _JSON))
+    return rows
+
+
 def table(name: str, columns: Mapping[str, Any], rows: int) -> pa.Table:
     """A table in its schema; columns that are not given are null."""
     schema = SCHEMAS[name]
@@ -128,3 +143,58 @@ def latest_of_each(name: str, rows: pa.Table, clock: str) -> pa.Table:
         if known is None or ticks[place] >= ticks[known]:
             best[key] = place
     return rows if len(best) == rows.num_rows else rows.take(pa.array(sorted(best.values()), pa.int64()))
+
+
+def manifest_columns(manifests: Sequence[RunManifest]) -> dict[str, Any]:
+    """The columns of `runs` that come from the manifests."""
+    flat = ("run_id", "state", "virtual_time", "updated", "days")
+    identity = ("product", "users", "seed", "start", "pack_fingerprint", "generator")
+    columns: dict[str, Any] = {name: [getattr(manifest, name) for manifest in manifests] for name in flat}
+    columns |= {name: [getattr(manifest.identity, name) for manifest in manifests] for name in identity}
+    small = {
+        "shard": [manifest.shard for manifest in manifests],
+        "shards": [manifest.shards for manifest in manifests],
+        "generation": [manifest.identity.generation for manifest in manifests],
+    }
+    wide = {name: pa.array(columns.pop(name), pa.int64()) for name in ("users", "seed")}
+    text = {"manifest": [manifest.model_dump_json() for manifest in manifests]}
+    return columns | wide | {name: pa.array(values, pa.int32()) for name, values in small.items()} | text
+
+
+def fields(
+    struct: type[msgspec.Struct],
+    data: Sequence[Any],
+    time_fields: Collection[str],
+    json_fields: Collection[str] = (),
+    raw_fields: Collection[str] = (),
+) -> dict[str, Any]:
+    """One column per field of the struct. Raw fields are JSON text already."""
+    columns: dict[str, Any] = {}
+    for name in struct.__struct_fields__:
+        values = [getattr(row, name) for row in data]
+        if name in time_fields:
+            columns[name] = times(values)
+        elif name in json_fields:
+            columns[name] = raw_json([msgspec.json.encode(value) for value in values])
+        elif name in raw_fields:
+            columns[name] = raw_json(values)
+        else:
+            columns[name] = values
+    return columns
+
+
+def session_ids(envelopes: Sequence[Envelope]) -> pa.Array:
+    """The session of each message; ValueError where one has none."""
+    ids = pa.array([envelope.sessionid for envelope in envelopes], pa.string())
+    if ids.null_count:
+        raise ValueError("an id or a session id is not as it should be")
+    return ids
+
+
+def sequences(ids: pa.Array, sessions: pa.Array) -> pa.Array:
+    """The number after the last dot of each id; ValueError where an id is not `<session>.<sequence>`."""
+    numbers = pc.cast(pc.list_element(pc.split_pattern(ids, ".", max_splits=1, reverse=True), 1), pa.int32())
+    rebuilt = pc.binary_join_element_wise(sessions, pc.cast(numbers, pa.string()), ".")
+    if sessions.null_count or pc.min(numbers).as_py() < 0 or not pc.all(pc.equal(rebuilt, ids)).as_py():
+        raise ValueError("an id or a session id is not as it should be")
+    return numbers

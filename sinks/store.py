@@ -25,8 +25,9 @@ import pyarrow.compute as pc
 
 from personas.errors import StoreError
 from sinks.batch import KEPT_BYTES, Batch, Partition, Positions
-from sinks.columns import KEYS, SCHEMAS
+from sinks.columns import JSON_COLUMNS, KEYS, SCHEMAS, as_json
 from sinks.migrations import MIGRATIONS
+from sinks.mishaps import check_place, explain
 from sinks.views import product_views
 
 if TYPE_CHECKING:
@@ -71,15 +72,15 @@ class Store:
         """
         text = str(path)
         if text != MEMORY:
-            _check_place(Path(text), read_only)
+            check_place(Path(text), read_only)
         try:
             connection = duckdb.connect(text, read_only=read_only and text != MEMORY)
         except duckdb.Error as error:
-            raise _explain(error, text) from error
+            raise explain(error, text) from error
         try:
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute("SET enable_progress_bar = false")
-            connection.execute("SET checkpoint_threshold = '64MB'")  # fewer, larger rewrites than the default 16MB
+            connection.execute("SET checkpoint_threshold = '256MB'")  # fewer, larger rewrites than the default 16MB
             connection.execute(f"SET memory_limit = '{memory_limit}'")
             store = cls(connection, text)
             pending = store._pending(migrations)
@@ -92,7 +93,7 @@ class Store:
                 store._migrate(name, script)
         except duckdb.Error as error:
             connection.close()
-            raise _explain(error, text) from error
+            raise explain(error, text) from error
         except StoreError:
             connection.close()
             raise
@@ -154,7 +155,7 @@ class Store:
             with contextlib.suppress(duckdb.Error):
                 self._connection.execute("ROLLBACK")
             if isinstance(error, duckdb.Error):
-                raise _explain(error, self.path) from error
+                raise explain(error, self.path) from error
             raise
 
     def positions(self, cluster_id: str) -> dict[Partition, int]:
@@ -190,7 +191,7 @@ class Store:
             for name, table in batch.tables.items():
                 if name == "runs":
                     table = table.append_column("cluster_id", pa.repeat(cluster_id, table.num_rows))  # noqa: PLW2901
-                with self._registered(table):
+                with self._registered(as_json(table, JSON_COLUMNS)):
                     added, known = self._merge(name) if name in _LATEST else self._append(name, table)
                 rows[name] = added
                 if known:
@@ -328,40 +329,3 @@ def _dead_letter_table(batch: Batch, cluster_id: str) -> pa.Table:
         "received": [datetime.now(UTC)] * len(letters),
     }
     return pa.table(columns, schema=SCHEMAS["dead_letters"])
-
-
-def _check_place(path: Path, read_only: bool) -> None:
-    if read_only and not path.exists():
-        raise StoreError(f"{path}: there is no database yet.", hint="Make one with `dayone demo`, or give --store.")
-    if not path.parent.is_dir():
-        raise StoreError(f"{path}: the directory {path.parent} does not exist.", hint=f"mkdir -p {path.parent}")
-    if path.is_dir():
-        raise StoreError(f"{path}: found a directory, expected a file.", hint="Give the path of a file with --store.")
-
-
-def _explain(error: duckdb.Error, path: str) -> StoreError:
-    """The error of ours for an error of DuckDB's."""
-    text = str(error)
-    low = text.lower()
-    if "lock" in low and ("conflicting" in low or "could not set lock" in low):
-        return StoreError(
-            f"{path}: another process has the database open ({_holder(text)}). DuckDB lets one process in at a time.",
-            hint="Wait until it ends (`dayone sink --until-completed` ends by itself) or stop it with Ctrl-C, "
-            "which loses nothing; then query it, and start the sink again: it goes on where it stopped.",
-        )
-    if "not a valid duckdb" in low or "does not exist in the file" in low or "corrupt" in low:
-        return StoreError(f"{path}: not a DuckDB database ({text.splitlines()[0]})", hint="Give another --store.")
-    if "no space left" in low or "file too large" in low or "disk quota" in low or "could not write" in low:
-        return StoreError(
-            f"{path}: the disk is full; the last batch was rolled back, everything before it is safe.",
-            hint="Free some space and start again; the sink goes on where it stopped.",
-        )
-    if "permission denied" in low or "read-only file system" in low or "cannot open file" in low:
-        return StoreError(f"{path}: not writable ({text.splitlines()[0]})", hint="Give a --store where you may write.")
-    return StoreError(f"{path}: {text}")
-
-
-def _holder(text: str) -> str:
-    """Who holds the lock, in DuckDB's own words."""
-    start = text.find("PID")
-    return text[start:].split(")", maxsplit=1)[0].strip() if start >= 0 else "its process is unknown"

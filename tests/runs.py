@@ -14,8 +14,9 @@ from simulator.partitioner import Shard
 from simulator.producer import MemoryProducer, Record
 from simulator.simulation import Simulation
 from sinks.batch import Messages
-from sinks.ingest import Decoder, vocabulary_of
+from sinks.ingest import Decoder
 from sinks.store import MEMORY, Store
+from sinks.vocabulary import vocabulary_of
 
 PACKS = shipped_packs()
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -60,7 +61,9 @@ def course(name: str, *, users: int, days: float, problem_rate: float = 1.0) -> 
     return Course(simulation, simulation.engine.play(round(days * DAY_MS)), days)
 
 
-def store_records(store: Store, pack: Pack, records: list[Record], chunk: int = 50_000) -> None:
+def store_records(
+    store: Store, pack: Pack, records: list[Record], *, first_offset: int = 0, chunk: int = 50_000
+) -> None:
     """Put what a producer sent into a database, through the sink's own decoder and store."""
     decoder = Decoder(vocabulary_of(pack))
     by_topic: dict[str, list[Record]] = {}
@@ -70,7 +73,7 @@ def store_records(store: Store, pack: Pack, records: list[Record], chunk: int = 
     for topic, sent in by_topic.items():
         for first in range(0, len(sent), chunk):
             some = sent[first : first + chunk]
-            places = range(first, first + len(some))
+            places = range(first_offset + first, first_offset + first + len(some))
             messages = Messages(topic, [0] * len(some), places, [r.key for r in some], [r.value for r in some])
             store.commit(decoder.decode([messages]), "cluster")
 

@@ -130,9 +130,10 @@ def decode_and_insert(servers: str, store: Path) -> tuple[int, float, float]:
     import duckdb
 
     from personas.pack import load_pack
-    from sinks.ingest import Decoder, vocabulary_of
+    from sinks.ingest import Decoder
     from sinks.store import Store
     from sinks.subscriber import columns_of
+    from sinks.vocabulary import vocabulary_of
 
     decoder = Decoder(vocabulary_of(load_pack(PACK)))
     Store.open(store).close()

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from sinks.ingest import Decoder, vocabulary_of
+from sinks.ingest import Decoder
+from sinks.vocabulary import vocabulary_of
 from tests.sinks.making import EVENTS, batch_of, events, everything, session_events, tiny_pack
 
 DECODER = Decoder(vocabulary_of(tiny_pack()))

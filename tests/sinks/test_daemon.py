@@ -14,10 +14,11 @@ from personas.topics import RUNS
 from sinks import daemon
 from sinks.batch import DeadLetter
 from sinks.daemon import Limits, Report, Sink
-from sinks.ingest import Decoder, vocabulary_of
+from sinks.ingest import Decoder
 from sinks.source import MemorySource
 from sinks.store import MEMORY, Store
 from sinks.telemetry import Telemetry
+from sinks.vocabulary import vocabulary_of
 from tests.sinks.making import EVENTS, LABELS, SESSIONS, USERS, events, everything, manifest, tiny_pack
 
 QUICK = Limits(connect_seconds=0.1, drain_seconds=0.2, look_seconds=0.01)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from sinks import batch as b
 from sinks.columns import SCHEMAS
-from sinks.ingest import Decoder, vocabulary_of
+from sinks.ingest import Decoder
+from sinks.vocabulary import vocabulary_of
 from tests.sinks.making import (
     EVENTS,
     LABELS,

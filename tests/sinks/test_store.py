@@ -14,9 +14,10 @@ import pytest
 from personas.errors import StoreError
 from sinks import batch as b
 from sinks.columns import SCHEMAS
-from sinks.ingest import Decoder, vocabulary_of
+from sinks.ingest import Decoder
 from sinks.migrations import MIGRATIONS
 from sinks.store import MEMORY, Store
+from sinks.vocabulary import vocabulary_of
 from tests.sinks.making import EVENTS, USERS, batch_of, events, everything, manifest, message, tiny_pack
 
 DECODER = Decoder(vocabulary_of(tiny_pack()))

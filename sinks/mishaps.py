@@ -1,0 +1,48 @@
+"""What can go wrong with a database file, in words for people: from DuckDB's errors to ours.
+
+Knows the texts of the library's errors, not the library.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from personas.errors import StoreError
+
+
+def check_place(path: Path, read_only: bool) -> None:
+    """StoreError where a database cannot be at `path`, in words that DuckDB does not have."""
+    if read_only and not path.exists():
+        raise StoreError(f"{path}: there is no database yet.", hint="Make one with `dayone demo`, or give --store.")
+    if not path.parent.is_dir():
+        raise StoreError(f"{path}: the directory {path.parent} does not exist.", hint=f"mkdir -p {path.parent}")
+    if path.is_dir():
+        raise StoreError(f"{path}: found a directory, expected a file.", hint="Give the path of a file with --store.")
+
+
+def explain(error: Exception, path: str) -> StoreError:
+    """The error of ours for an error of DuckDB's."""
+    text = str(error)
+    low = text.lower()
+    if "lock" in low and ("conflicting" in low or "could not set lock" in low):
+        return StoreError(
+            f"{path}: another process has the database open ({_holder(text)}). DuckDB lets one process in at a time.",
+            hint="Wait until it ends (`dayone sink --until-completed` ends by itself) or stop it with Ctrl-C, "
+            "which loses nothing; then query it, and start the sink again: it goes on where it stopped.",
+        )
+    if "not a valid duckdb" in low or "does not exist in the file" in low or "corrupt" in low:
+        return StoreError(f"{path}: not a DuckDB database ({text.splitlines()[0]})", hint="Give another --store.")
+    if "no space left" in low or "file too large" in low or "disk quota" in low or "could not write" in low:
+        return StoreError(
+            f"{path}: the disk is full; the last batch was rolled back, everything before it is safe.",
+            hint="Free some space and start again; the sink goes on where it stopped.",
+        )
+    if "permission denied" in low or "read-only file system" in low or "cannot open file" in low:
+        return StoreError(f"{path}: not writable ({text.splitlines()[0]})", hint="Give a --store where you may write.")
+    return StoreError(f"{path}: {text}")
+
+
+def _holder(text: str) -> str:
+    """Who holds the lock, in DuckDB's own words."""
+    start = text.find("PID")
+    return text[start:].split(")", maxsplit=1)[0].strip() if start >= 0 else "its process is unknown"
