@@ -225,6 +225,11 @@ class Loyalty(Declared):
     churn_factor: Annotated[float, Field(ge=1, le=50)] = 6.0
 
 
+def _by_name(declared: dict[str, Any]) -> dict[str, Any]:
+    """In alphabetical order: tables are numbered by it, so the order in a file must not decide what happens."""
+    return dict(sorted(declared.items()))
+
+
 class Product(Declared):
     """A whole product. `funnel` lists event types in the order of the way to `conversion`; `conversion_value` is the
     property of the conversion event that holds its worth; `item_property` the property that holds an item's id."""
@@ -236,13 +241,13 @@ class Product(Declared):
     item_property: Name | None = None
     start: Name
     load: Amount = Amount(median=0.6, spread=0.5)
-    counters: dict[Name, Annotated[int, Field(ge=1, le=1000)]] = Field(default_factory=dict)
+    counters: Annotated[dict[Name, Annotated[int, Field(ge=1, le=1000)]], AfterValidator(_by_name)] = Field(default_factory=dict)
     bag_size: Annotated[int, Field(ge=1, le=12)] = 8
-    screens: dict[Name, Screen] = Field(min_length=1)
-    events: dict[Name, EventSpec] = Field(min_length=1, max_length=120)
-    intents: dict[Name, Intent] = Field(min_length=1, max_length=60)
-    slates: dict[Name, Slate] = Field(default_factory=dict)
-    problems: dict[Name, Problem] = Field(default_factory=dict, max_length=30)
+    screens: Annotated[dict[Name, Screen], AfterValidator(_by_name)] = Field(min_length=1)
+    events: Annotated[dict[Name, EventSpec], AfterValidator(_by_name)] = Field(min_length=1, max_length=120)
+    intents: Annotated[dict[Name, Intent], AfterValidator(_by_name)] = Field(min_length=1, max_length=60)
+    slates: Annotated[dict[Name, Slate], AfterValidator(_by_name)] = Field(default_factory=dict)
+    problems: Annotated[dict[Name, Problem], AfterValidator(_by_name)] = Field(default_factory=dict, max_length=30)
     phrases: dict[Name, Annotated[tuple[Text, ...], Field(min_length=1)]] = Field(default_factory=dict)
     choice: Choice = Choice()
     adoption: Adoption = Adoption()

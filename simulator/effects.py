@@ -17,6 +17,7 @@ from personas.randomness import U64, fold, uniform
 from simulator.behaviour.model import Behaviour
 from simulator.columns import Columns
 from simulator.pool import Pool
+from simulator.properties import drawn_hundredths, property_purposes
 from simulator.slates import Rankings, show
 from simulator.world import BAG as BAG_COUNT
 from simulator.world import (
@@ -65,6 +66,21 @@ class Effects:
             return np.zeros(len(self.population), dtype=np.int64)
         value = self.population.traits[:, trait_names(self.world.pack).index(trait)]
         return np.minimum((value * levels).astype(np.int64), levels - 1)
+
+    def worth(self, key: U64, item: npt.NDArray[np.int32], bag_cents: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """What a conversion at each event would be worth, in hundredths: the product's `conversion_value`."""
+        product = self.world.pack.product
+        if product.conversion is None or product.conversion_value is None:
+            return np.zeros(len(key), dtype=np.int64)
+        spec = product.events[product.conversion].properties[product.conversion_value]
+        if spec.amount is not None:
+            purpose = property_purposes(product)[product.conversion, product.conversion_value]
+            return drawn_hundredths(spec, fold(key, purpose))
+        if spec.source == "item.price":
+            return np.where(item >= 0, self.world.price_cents[np.maximum(item, 0)], 0)
+        if spec.source == "bag.value":
+            return bag_cents
+        return np.full(len(key), round(float(spec.constant or 0) * 100), dtype=np.int64)
 
     def draw_category(self, user: npt.NDArray[np.int64], bits: U64) -> npt.NDArray[np.int64]:
         shares = self._taste_shares[user]

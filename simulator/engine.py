@@ -212,9 +212,10 @@ class Engine:
         pool.last = event
         pool.problem = problem
         pool.reached |= event == world.goal[pool.intent]
-        won = event == world.conversion
-        pool.converted |= won
-        pool.value_cents += np.where(won, bag_cents, 0)
+        won = np.flatnonzero(event == world.conversion)
+        if len(won):
+            pool.converted[won] = True
+            pool.value_cents[won] += self.effects.worth(key[won], item[won], bag_cents[won])
         pool.over = pool.events >= MAX_EVENTS_PER_SESSION
         pool.over[struck] |= world.problem_ends[problem[struck]]
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from personas.pack import Pack
-from personas.product import PropertySpec
+from personas.product import Product, PropertySpec
 from personas.randomness import U64, cumulative_shares, fold, interpolate, pick, uniform
 from simulator import text
 from simulator.behaviour.prior import amount_quantiles
@@ -39,6 +39,20 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.key)
+
+
+def property_purposes(product: Product) -> dict[tuple[str, str], int]:
+    """The purpose of the random numbers of each (event, property)."""
+    names = sorted((event, name) for event, spec in product.events.items() for name in spec.properties)
+    return {pair: FIRST_PURPOSE + number for number, pair in enumerate(names)}
+
+
+def drawn_hundredths(spec: PropertySpec, key: U64) -> npt.NDArray[np.int64]:
+    """The values of a property with an `amount`, in hundredths; `key` is the event's, folded with the purpose."""
+    assert spec.amount is not None
+    amounts = interpolate(amount_quantiles(spec.amount), uniform(key))
+    digits = 1 if spec.type == "integer" else 100
+    return np.asarray(np.rint(amounts * digits).astype(np.int64) * (100 // digits))
 
 
 class Properties:
@@ -80,8 +94,7 @@ class Properties:
             "user.device": lambda rows: rows.device,
             "load_seconds": lambda rows: text.fixed(rows.columns["load_ms"], 3),
         }
-        names = [(event, name) for event, spec in pack.product.events.items() for name in spec.properties]
-        self.purpose = {pair: FIRST_PURPOSE + number for number, pair in enumerate(names)}
+        self.purpose = property_purposes(pack.product)
 
     def fragments(self, event: str, rows: Rows) -> list[pa.Array | str]:
         """What stands between the braces of `data` for events of one type."""
@@ -96,14 +109,13 @@ class Properties:
         if spec.constant is not None:
             return json.dumps(spec.constant, ensure_ascii=False)
         if spec.values is not None:
-            shares = cumulative_shares(np.array([list(spec.values.values())]))
+            choices = sorted(spec.values)
+            shares = cumulative_shares(np.array([[spec.values[choice] for choice in choices]]))
             drawn = pick(shares, np.zeros(len(rows), dtype=np.int64), uniform(key))
-            return text.look_up(text.quoted(list(spec.values)), drawn)
+            return text.look_up(text.quoted(choices), drawn)
         if spec.amount is not None:
-            amounts = interpolate(amount_quantiles(spec.amount), uniform(key))
-            if spec.type == "integer":
-                return text.integers(np.rint(amounts).astype(np.int64))
-            return text.fixed(np.rint(amounts * 100).astype(np.int64), 2)
+            hundredths = drawn_hundredths(spec, key)
+            return text.integers(hundredths // 100) if spec.type == "integer" else text.fixed(hundredths, 2)
         source = str(spec.source)
         if source.startswith("phrase."):
             return self._phrase(source.removeprefix("phrase."), rows, key)
