@@ -26,6 +26,7 @@ Text = Annotated[str, Field(max_length=4000)]
 Weight = Annotated[float, Field(ge=0, le=1e6)]
 PositiveWeight = Annotated[float, Field(gt=0, le=1e6)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+Limit = Annotated[int, Field(ge=1, le=1000)]
 
 
 class Declared(BaseModel):
@@ -241,7 +242,7 @@ class Product(Declared):
     item_property: Name | None = None
     start: Name
     load: Amount = Amount(median=0.6, spread=0.5)
-    counters: Annotated[dict[Name, Annotated[int, Field(ge=1, le=1000)]], AfterValidator(_by_name)] = Field(default_factory=dict)
+    counters: Annotated[dict[Name, Limit], AfterValidator(_by_name)] = Field(default_factory=dict)
     bag_size: Annotated[int, Field(ge=1, le=12)] = 8
     screens: Annotated[dict[Name, Screen], AfterValidator(_by_name)] = Field(min_length=1)
     events: Annotated[dict[Name, EventSpec], AfterValidator(_by_name)] = Field(min_length=1, max_length=120)
