@@ -113,7 +113,7 @@ def send_command(connection: KafkaConnection, command: Command, *, timeout: floa
 
 async def _exchange(connection: KafkaConnection, command: Command, timeout: float) -> list[Reply]:
     command = command if command.id else command.model_copy(update={"id": uuid.uuid4().hex})
-    ends = await asyncio.to_thread(_ends, connection, CONTROL_REPLIES)
+    ends = await asyncio.to_thread(_ends, connection, CONTROL_REPLIES, timeout)
     broker = _broker(connection)
     replies: asyncio.Queue[Reply] = asyncio.Queue()
 
@@ -139,7 +139,7 @@ async def _exchange(connection: KafkaConnection, command: Command, timeout: floa
     return collected
 
 
-def _ends(connection: KafkaConnection, topic: str) -> dict[int, int]:
+def _ends(connection: KafkaConnection, topic: str, timeout: float = 10.0) -> dict[int, int]:
     from simulator.tail import end_offsets
     from simulator.topic_admin import provision
 
