@@ -113,7 +113,7 @@ def send_command(connection: KafkaConnection, command: Command, *, timeout: floa
 
 async def _exchange(connection: KafkaConnection, command: Command, timeout: float) -> list[Reply]:
     command = command if command.id else command.model_copy(update={"id": uuid.uuid4().hex})
-    ends = await asyncio.to_thread(_ends, connection, CONTROL_REPLIES, timeout)
+    ends = await asyncio.to_thread(_ends, connection, CONTROL_REPLIES, min(CONNECT_TIMEOUT, max(2.0, timeout)))
     broker = _broker(connection)
     replies: asyncio.Queue[Reply] = asyncio.Queue()
 
@@ -139,13 +139,13 @@ async def _exchange(connection: KafkaConnection, command: Command, timeout: floa
     return collected
 
 
-def _ends(connection: KafkaConnection, topic: str, timeout: float = 10.0) -> dict[int, int]:
+def _ends(connection: KafkaConnection, topic: str, timeout: float = CONNECT_TIMEOUT) -> dict[int, int]:
     from simulator.tail import end_offsets
     from simulator.topic_admin import provision
 
     specs = [spec for spec in shared_topics() if spec.name in (CONTROL, CONTROL_REPLIES)]
-    partitions = provision(connection, specs, timeout=CONNECT_TIMEOUT)[topic]
-    return end_offsets(connection, topic, range(partitions), timeout=CONNECT_TIMEOUT)
+    partitions = provision(connection, specs, timeout=timeout)[topic]
+    return end_offsets(connection, topic, range(partitions), timeout=timeout)
 
 
 def _subscriber(broker: KafkaBroker, topic: str, ends: dict[int, int]) -> DefaultSubscriber:
