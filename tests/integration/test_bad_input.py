@@ -115,7 +115,7 @@ def test_a_broker_that_is_away(dayone: Starter) -> None:
         dayone("sink", PACK, "--bootstrap-servers", away, "--metrics-port", 0, "--connect-seconds", 1),
         dayone("up", PACK, *SMALL, "--bootstrap-servers", away, "--metrics-port", 0, "--store", "c.duckdb",
                env=SHORT | {"DAYONE_SINK_CONNECT_SECONDS": "1"}),
-        dayone("control", "pause", "--bootstrap-servers", away),
+        dayone("control", "pause", "--bootstrap-servers", away, "--timeout", 1),
     ]  # fmt: skip
     for program in programs:
         refused(program, 4, away)
