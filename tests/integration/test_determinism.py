@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from personas.connection import KafkaConnection
@@ -27,7 +27,9 @@ from simulator.resume import held_manifest, held_positions
 from simulator.run import Plan, Run
 from tests.runs import PACKS, simulation_of
 
-USERS, DAYS = 150, 9.0
+USERS, DAYS = 120, 7.0
+NO_SHRINKING = (Phase.explicit, Phase.generate)
+CUTS = st.lists(st.floats(0, 1), min_size=16, max_size=16)
 
 
 def digest(records: Iterable[Record]) -> str:
@@ -103,7 +105,7 @@ def play(
 
 
 def crashed(records: list[Record], kept: Callable[[str, int, int], int]) -> list[Record]:
-    """What is left when every partition of every data topic loses its end. `kept(topic, partition, count)`: how many."""
+    """What is left when every partition of every data topic loses its end; `kept(topic, partition, count)` stay."""
     by_partition: dict[tuple[str, int], list[Record]] = {}
     for record in records:
         by_partition.setdefault((record.topic, record.partition), []).append(record)
@@ -122,7 +124,7 @@ def whole(name: str) -> tuple[Record, ...]:
 @pytest.mark.parametrize("name", PACKS)
 def test_shards_and_batches_change_nothing(name: str) -> None:
     once = digest(whole(name))
-    assert sum(record.topic.endswith(".events") for record in whole(name)) > 1000
+    assert sum(record.topic.endswith(".events") for record in whole(name)) > 800
     four = [record for index in range(4) for record in play(name, shard=f"{index}/4")[0]]
     assert digest(four) == once
     assert digest(play(name, batch=1000)[0]) == once
@@ -140,7 +142,7 @@ def test_each_partition_is_in_the_same_order_whatever_the_batch() -> None:
 
 @pytest.mark.parametrize("name", PACKS)
 def test_stopped_half_way_and_resumed(name: str) -> None:
-    half, run = play(name, pilot=Pilot(stop_at=round(DAYS * DAY_MS / 2)))
+    half, run = play(name, batch=60, pilot=Pilot(stop_at=round(DAYS * DAY_MS / 2)))
     assert run.state == "stopped" and digest(half) != digest(whole(name))
     again, second = play(name, held=half)
     assert second.state == "completed" and second.resumed_until > 0
@@ -158,8 +160,10 @@ def test_a_complete_run_started_again_sends_nothing() -> None:
     assert digest(again) == digest(whole("shop"))
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(cuts=st.lists(st.floats(0, 1), min_size=16, max_size=16), again=st.floats(0, 1), batch=st.sampled_from([700, 10**5]))
+@settings(
+    max_examples=8, deadline=None, derandomize=True, phases=NO_SHRINKING, suppress_health_check=list(HealthCheck)
+)  # fmt: skip
+@given(cuts=CUTS, again=st.floats(0, 1), batch=st.sampled_from([60, 10**5]))
 def test_resumed_after_a_crash_at_any_point(cuts: list[float], again: float, batch: int) -> None:
     """Each partition of each topic loses another part of its end; and then the resumed run crashes as well."""
     topics = sorted({record.topic for record in whole("shop")} - {RUNS})
@@ -169,16 +173,20 @@ def test_resumed_after_a_crash_at_any_point(cuts: list[float], again: float, bat
 
     left = crashed(list(whole("shop")), kept)
     resumed = play("shop", held=left, batch=batch, days=DAYS * again)[0]
-    assert digest(play("shop", held=resumed)[0]) == digest(whole("shop"))
+    same = digest(play("shop", held=resumed)[0]) == digest(whole("shop"))
+    assert same
 
 
-@settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=3, deadline=None, derandomize=True, phases=NO_SHRINKING, suppress_health_check=list(HealthCheck)
+)  # fmt: skip
 @given(cut=st.floats(0, 1))
 def test_steering_is_replayed_after_a_crash(cut: float) -> None:
-    changes = [(2 * DAY_MS, 8.0, 1.0), (3 * DAY_MS, 8.0, 3.0), (4 * DAY_MS, 1.0, 0.5)]
-    steered, run = play("shop", batch=2000, pilot=Pilot(changes))
+    day = DAY_MS
+    changes = [(5 * day, 8.0, 1.0), (round(5.4 * day), 8.0, 3.0), (round(5.8 * day), 1.0, 0.5)]
+    steered, run = play("shop", batch=60, pilot=Pilot(changes))
     assert len(run.changes) == 4 and digest(steered) != digest(whole("shop"))
-    stopped, _ = play("shop", batch=2000, pilot=Pilot(changes, stop_at=5 * DAY_MS))
+    stopped, _ = play("shop", batch=60, pilot=Pilot(changes, stop_at=round(6.2 * day)))
     left = crashed(stopped, lambda topic, partition, count: round(count * cut))
     resumed, second = play("shop", held=left, pilot=Pilot([(0, 1.0, 0.5)]))
     assert second.changes == run.changes
