@@ -8,7 +8,6 @@ import pytest
 from personas.errors import SettingsError
 from simulator.partitioner import Shard, murmur2, partition_of
 
-
 #: The test vectors of Kafka's Java client (UtilsTest.testMurmur2).
 VECTORS = {
     b"21": -973932308,
