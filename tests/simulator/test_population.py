@@ -34,5 +34,5 @@ def test_adoption_and_its_inverse() -> None:
 
 
 def test_nobody_is_a_population_too() -> None:
-    nobody = sample_population(pack_of("shop"), identity_of("shop", users=10), lambda ids: np.zeros(len(ids), dtype=bool))
-    assert len(nobody) == 0
+    identity = identity_of("shop", users=10)
+    assert len(sample_population(pack_of("shop"), identity, lambda ids: np.zeros(len(ids), dtype=bool))) == 0
