@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 from personas.errors import StoreError
 from sinks.batch import KEPT_BYTES, Batch, Partition, Positions
 from sinks.columns import JSON_COLUMNS, KEYS, SCHEMAS, as_json
+from sinks.horizon import Horizon
 from sinks.migrations import MIGRATIONS
 from sinks.mishaps import check_place, explain
 from sinks.views import product_views
@@ -56,6 +57,7 @@ class Store:
         self._connection = connection
         self._ingest = (uuid.uuid4().hex, datetime.now(UTC))
         self._totals = [0, 0]
+        self._horizon = Horizon(self._stored_until)
 
     @classmethod
     def open(
@@ -187,12 +189,19 @@ class Store:
         """
         rows: dict[str, int] = {}
         duplicates: dict[str, int] = dict(batch.duplicates)
+        spans = self._horizon.spans(batch.tables["events"]) if "events" in batch.tables else {}
+        later = self._horizon.beyond(spans)
         with self._transaction():
             for name, table in batch.tables.items():
                 if name == "runs":
                     table = table.append_column("cluster_id", pa.repeat(cluster_id, table.num_rows))  # noqa: PLW2901
                 with self._registered(as_json(table, JSON_COLUMNS)):
-                    added, known = self._merge(name) if name in _LATEST else self._append(name, table)
+                    if name in _LATEST:
+                        added, known = self._merge(name)
+                    elif name == "events" and later:
+                        added, known = self._count("INSERT INTO events BY NAME SELECT * FROM incoming"), 0
+                    else:
+                        added, known = self._append(name, table)
                 rows[name] = added
                 if known:
                     duplicates[name] = duplicates.get(name, 0) + known
@@ -202,7 +211,12 @@ class Store:
                 rows["dead_letters"] = len(batch.dead_letters)
             self._write_offsets(batch.next_offsets, cluster_id)
             self._write_ingest(batch.messages, rows.get("events", 0), cluster_id)
+        self._horizon.stored(spans)
         return Committed(rows, duplicates)
+
+    def _stored_until(self, run_id: str) -> datetime | None:
+        row = self._connection.execute("SELECT max(time) FROM events WHERE run_id = ?", [run_id]).fetchone()
+        return row[0] if row else None
 
     @contextlib.contextmanager
     def _registered(self, table: pa.Table) -> Iterator[None]:
