@@ -15,7 +15,7 @@ import logging
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("dayone.sink.store")
 
 MEMORY = ":memory:"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: Rows of these never change; of the other tables the latest state wins, by this column.
 _LATEST = {"users": "time", "runs": "updated"}
 
@@ -215,8 +216,8 @@ class Store:
         return Committed(rows, duplicates)
 
     def _stored_until(self, run_id: str) -> datetime | None:
-        row = self._connection.execute("SELECT max(time) FROM events WHERE run_id = ?", [run_id]).fetchone()
-        return row[0] if row else None
+        row = self._connection.execute("SELECT epoch_us(max(time)) FROM events WHERE run_id = ?", [run_id]).fetchone()
+        return _EPOCH + timedelta(microseconds=row[0]) if row and row[0] is not None else None
 
     @contextlib.contextmanager
     def _registered(self, table: pa.Table) -> Iterator[None]:
