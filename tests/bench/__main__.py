@@ -44,9 +44,9 @@ def main() -> int:
     """Read the command line, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Every stage beside its raw limit.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of: {', '.join(PARTS)} (default: all)")
-    parser.add_argument("--users", type=int, default=11_000, help="users of the run (default: over 1,000,000 events)")
+    parser.add_argument("--users", type=int, default=20_000, help="users of the run (default: over 1,000,000 events)")
     parser.add_argument("--days", type=float, default=30.0, help="virtual days of the run")
-    parser.add_argument("--memory-users", type=int, default=3_000, help="users of the memory part")
+    parser.add_argument("--memory-users", type=int, default=5_000, help="users of the memory part")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     options = parser.parse_args()
     unknown = sorted(set(options.parts) - set(PARTS))
