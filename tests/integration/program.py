@@ -203,32 +203,33 @@ def of_store(store: Path) -> Rows:
     return rows
 
 
-def of_topics(servers: str, partitions: int = 4) -> list[bytes]:
+def of_topics(servers: str) -> list[bytes]:
     """The values of all messages on the data topics, as they are there."""
-    return [
-        value
-        for topic in data_topics(PACK)
-        for value in read_topic(servers, topic, 1 if topic == RUNS else partitions)
-    ]
+    return _read(servers, {topic: 1 if topic == RUNS else 4 for topic in data_topics(PACK)})
 
 
 def read_topic(servers: str, topic: str, partitions: int = 1) -> list[bytes]:
-    """The values of all messages on a topic."""
+    """The values of all messages on one topic."""
+    return _read(servers, {topic: partitions})
+
+
+def _read(servers: str, topics: dict[str, int]) -> list[bytes]:
+    """Every partition up to where the broker says that it ends now."""
     from confluent_kafka import Consumer, KafkaError, TopicPartition
 
     options = {"group.id": "test", "enable.partition.eof": True, "auto.offset.reset": "earliest"}
-    consumer = Consumer({"bootstrap.servers": servers, **options})
+    consumer = Consumer({"bootstrap.servers": servers, "fetch.wait.max.ms": 20, **options})
     values: list[bytes] = []
-    open_ = set(range(partitions))
+    unread = {(topic, number) for topic, partitions in topics.items() for number in range(partitions)}
     try:
-        consumer.assign([TopicPartition(topic, number, 0) for number in open_])
-        while open_:
-            for message in consumer.consume(10_000, 0.2):
+        consumer.assign([TopicPartition(topic, number, 0) for topic, number in unread])
+        while unread:
+            for message in consumer.consume(10_000, 0.05):
                 error = message.error()
                 if error is None:
                     values.append(message.value() or b"")
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    open_.discard(message.partition())
+                    unread.discard((message.topic() or "", message.partition() or 0))
                 else:
                     pytest.fail(str(error))
     finally:
