@@ -25,6 +25,7 @@ from simulator.slates import Rankings, propensity_codes, propensity_table
 
 SESSION_KEY = 1_000_000
 _SESSION_BITS = 16
+_BEGIN = '{"specversion":"1.0","id":"'
 _KEYS = ("time", "user", "tie", "row", "kind")
 
 
@@ -32,30 +33,31 @@ _KEYS = ("time", "user", "tie", "row", "kind")
 class Messages:
     """Messages of one topic: the sort keys (`time` in milliseconds after the start of the run, `user` the user's number
     in the whole population, `tie` within user and instant), `row` the user's row in the shard's population, `kind` the
-    number of the event type (-1 for Dayone's own types), and the values."""
+    number of the event type (-1 for Dayone's own types), and the values
+    (Python bytes)."""
 
     time: npt.NDArray[np.int64]
     user: npt.NDArray[np.int64]
     tie: npt.NDArray[np.int64]
     row: npt.NDArray[np.int64]
     kind: npt.NDArray[np.int64]
-    values: pa.Array
+    values: npt.NDArray[np.object_]
 
     def __len__(self) -> int:
         return len(self.time)
 
     def take(self, rows: npt.NDArray[Any]) -> Messages:
-        return Messages(**{name: getattr(self, name)[rows] for name in _KEYS}, values=self.values.take(pa.array(rows)))
+        return Messages(**{name: getattr(self, name)[rows] for name in _KEYS}, values=self.values[rows])
 
     @staticmethod
     def join(parts: list[Messages]) -> Messages:
         keys = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _KEYS}
-        return Messages(**keys, values=pa.concat_arrays([part.values for part in parts]))
+        return Messages(**keys, values=np.concatenate([part.values for part in parts]))
 
 
 def no_messages() -> Messages:
     empty = np.zeros(0, dtype=np.int64)
-    return Messages(empty, empty, empty, empty, empty, pa.array([], pa.string()))
+    return Messages(empty, empty, empty, empty, empty, np.zeros(0, dtype=object))
 
 
 class Encoder:
@@ -81,49 +83,67 @@ class Encoder:
     def _envelope(
         self, id_: pa.Array, kind: str, time: pa.Array, user: pa.Array, session: pa.Array | None
     ) -> list[Any]:
-        pieces: list[Any] = ['{"specversion":"1.0","id":"', id_, f'{self._source}{kind}","time":"', time]
-        pieces += ['","subject":"', user, self._origin]
-        if session is not None:
-            pieces += ['"sessionid":"', session, '",']
-        return [*pieces, '"data":{']
+        pieces: list[Any] = [_BEGIN, id_, f'{self._source}{kind}","time":"', time]
+        return [*pieces, *self._rest(user, session)]
+
+    def _rest(self, user: pa.Array, session: pa.Array | None) -> list[Any]:
+        """What follows the time: the same for all events of a session."""
+        named = [] if session is None else ['"sessionid":"', session, '",']
+        return ['","subject":"', user, self._origin, *named, '"data":{']
 
     def _session_ids(self, row: npt.NDArray[Any], session: npt.NDArray[Any]) -> pa.Array:
         return text.join(text.look_up(self.ids, row), "-", text.integers(session))
 
     def events(self, played: Played) -> Messages:
         """All events, type by type; not yet in the order of time."""
-        columns = played.events
-        parts = []
-        for number, name in enumerate(self.pack.product.events):
-            rows = np.flatnonzero(columns["event"] == number)
-            if len(rows):
-                parts.append(self._events_of_type(number, name, {k: v[rows] for k, v in columns.items()}, played))
-        return Messages.join(parts) if parts else no_messages()
+        columns, sessions = played.events, played.sessions
+        if not len(columns["event"]):
+            return no_messages()
+        row = sessions["user"].astype(np.int64)
+        ids = self._session_ids(row, sessions["session"])
+        frame = (ids, text.join(_BEGIN, ids, "."), text.join(*self._rest(text.look_up(self.ids, row), ids)))
+        session = _session_rows(played, np.arange(len(columns["event"])))
+        order = np.argsort(columns["event"], kind="stable")
+        counts = np.bincount(columns["event"], minlength=len(self.pack.product.events))
+        parts, first = [], 0
+        for number, (name, count) in enumerate(zip(self.pack.product.events, counts.tolist(), strict=True)):
+            rows = order[first : first + count]
+            first += count
+            if count:
+                of_type = {key: column[rows] for key, column in columns.items()}
+                parts.append(self._events_of_type(number, name, of_type, session[rows], frame, played))
+        return Messages.join(parts)
 
-    def _events_of_type(self, number: int, name: str, columns: dict[str, Any], played: Played) -> Messages:
+    def _events_of_type(
+        self, number: int, name: str, columns: dict[str, Any], of: npt.NDArray[np.int64],
+        frame: tuple[pa.Array, pa.Array, pa.Array], played: Played,
+    ) -> Messages:  # fmt: skip
+        """`of` is the session of each event; `frame` has, by session, its id and the text before and after what is
+        the event's own in the envelope."""
+        ids, before, after = frame
         row, session = columns["user"].astype(np.int64), columns["session"].astype(np.int64)
-        key = fold(fold(self.population.key[row], session + SESSION_KEY), columns["sequence"])
-        session_id = self._session_ids(row, session)
         slates, bags = played.slates["items"], played.bags
         rows = Rows(
             columns=columns,
-            key=key,
-            session_id=session_id,
-            device=text.look_up(self.devices, self.population.device[row]),
+            key=fold(fold(self.population.key[row], session + SESSION_KEY), columns["sequence"]),
+            session=of,
+            session_ids=ids,
+            device=self.population.device[row],
             slate_items=slates[columns["slate"]] if self.pack.product.events[name].slate else slates[:0],
             bags=bags[columns["bag"]] if len(bags) and (columns["bag"] >= 0).all() else bags[:0],
         )
-        id_ = text.join(session_id, ".", text.integers(columns["sequence"]))
-        user = text.look_up(self.ids, row)
-        envelope = self._envelope(id_, name, self.calendar.text(columns["time"]), user, session_id)
-        values = text.join(*envelope, *self.properties.fragments(name, rows), "}}")
+        values = text.join(
+            text.look_up(before, of), text.integers(columns["sequence"]), f'{self._source}{name}","time":"',
+            *self.calendar.pieces(columns["time"]), text.look_up(after, of),
+            *self.properties.fragments(name, rows), "}}",
+        )  # fmt: skip
         return Messages(
             time=columns["time"],
             user=self.population.number[row],
             tie=(session << _SESSION_BITS) + columns["sequence"],
             row=row,
             kind=np.full(len(row), number, dtype=np.int64),
-            values=values,
+            values=text.as_bytes(values),
         )
 
     def sessions(self, played: Played) -> Messages:
@@ -161,17 +181,13 @@ class Encoder:
 
     def _per_session(self, played: Played) -> tuple[pa.Array, pa.Array]:
         """The lists of problems and of slates of each session, in the order of `played.sessions`."""
-        sessions, events = played.sessions, played.events
-        name = (sessions["user"].astype(np.int64) << 32) + sessions["session"]
-        order = np.argsort(name, kind="stable")
-        of = (events["user"].astype(np.int64) << 32) + events["session"]
-        problem_rows = np.flatnonzero(events["problem"] >= 0)
-        slate_rows = np.flatnonzero(events["slate"] >= 0)
+        events = played.events
         result = []
-        for rows, render in ((problem_rows, self._problem), (slate_rows, self._slate)):
-            session = order[np.searchsorted(name[order], of[rows])] if len(rows) else rows
+        for column, render in (("problem", self._problem), ("slate", self._slate)):
+            rows = np.flatnonzero(events[column] >= 0)
+            session = _session_rows(played, rows)
             sort = np.lexsort((events["sequence"][rows], session))
-            counts = np.bincount(session, minlength=len(name))
+            counts = np.bincount(session, minlength=len(played.sessions["user"]))
             result.append(text.lists(render(played, rows[sort]), counts))
         return result[0], result[1]
 
@@ -223,7 +239,17 @@ class Encoder:
 
     def _own(self, time: npt.NDArray[Any], row: npt.NDArray[Any], tie: npt.NDArray[Any], values: pa.Array) -> Messages:
         kind = np.full(len(row), -1, dtype=np.int64)
-        return Messages(np.asarray(time, dtype=np.int64), self.population.number[row], tie, row, kind, values)
+        return Messages(
+            np.asarray(time, dtype=np.int64), self.population.number[row], tie, row, kind, text.as_bytes(values)
+        )
+
+
+def _session_rows(played: Played, events: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The row in `played.sessions` of the session of each of these events: what is played is played to its end."""
+    name = (played.sessions["user"].astype(np.int64) << 32) + played.sessions["session"]
+    order = np.argsort(name, kind="stable")
+    of = (played.events["user"][events].astype(np.int64) << 32) + played.events["session"][events]
+    return order[np.searchsorted(name[order], of)] if len(of) else events
 
 
 def _booleans(values: npt.NDArray[np.bool_]) -> pa.Array:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from personas.pack import Pack
+from personas.population import device_names
 from personas.product import Product, PropertySpec
 from personas.randomness import U64, cumulative_shares, fold, interpolate, pick, uniform
 from simulator import text
@@ -28,12 +29,14 @@ Columns = dict[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Rows:
-    """The events of one type: their columns, random keys, and the slates and bags that they refer to."""
+    """The events of one type: their columns, random keys, and what they refer to: `session` is the row of each in the
+    table `session_ids`, `device` the number of the user's device, then the rows of slates and bags."""
 
     columns: Columns
     key: U64
-    session_id: pa.Array
-    device: pa.Array
+    session: npt.NDArray[np.int64]
+    session_ids: pa.Array
+    device: npt.NDArray[np.int64]
     slate_items: npt.NDArray[np.int32]
     bags: npt.NDArray[np.int32]
 
@@ -69,6 +72,7 @@ class Properties:
             "item.quality": text.numbers([item.quality for item in items]),
         }
         self.category_names = text.quoted(categories)
+        self.devices = text.quoted(device_names(pack))
         self.slate_names = {name: json.dumps(name) for name in pack.product.slates}
         self.titles = text.bare([item.title for item in items])
         self.item_category = np.array([categories.index(item.category) for item in items])
@@ -89,9 +93,9 @@ class Properties:
             "bag.items": lambda rows: self._list(
                 np.where(np.arange(rows.bags.shape[1]) < rows.columns["bag_count"][:, None], rows.bags, -1)
             ),
-            "session.order": lambda rows: text.join('"o-', rows.session_id, "-", self._sequence(rows), '"'),
+            "session.order": self._order_number,
             "session.number": lambda rows: text.integers(rows.columns["session"]),
-            "user.device": lambda rows: rows.device,
+            "user.device": lambda rows: text.look_up(self.devices, rows.device),
             "load_seconds": lambda rows: text.fixed(rows.columns["load_ms"], 3),
         }
         self.purpose = property_purposes(pack.product)
@@ -125,8 +129,9 @@ class Properties:
             return text.look_up(self.item_tables[source], rows.columns["item"])
         return self.sources[source](rows)
 
-    def _sequence(self, rows: Rows) -> pa.Array:
-        return text.integers(rows.columns["sequence"])
+    def _order_number(self, rows: Rows) -> pa.Array:
+        session = text.look_up(rows.session_ids, rows.session)
+        return text.join('"o-', session, "-", text.integers(rows.columns["sequence"]), '"')
 
     def _list(self, items: npt.NDArray[np.int32]) -> pa.Array:
         there = items >= 0

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-import pyarrow as pa
 
 from personas.pack import Pack
 from personas.population import sample_population
@@ -119,7 +118,7 @@ class Simulation:
         partitions = sequence.partitions(messages).tolist()
         keys = self._keys[messages.row].tolist()
         for first in range(0, len(messages), self.chunk):
-            values = messages.values.slice(first, self.chunk).cast(pa.binary()).to_pylist()
+            values = messages.values[first : first + self.chunk].tolist()
             last = first + len(values)
             self.producer.send(sequence.topic, values, keys[first:last], partitions[first:last])
 

@@ -92,11 +92,21 @@ class Calendar:
             _SECONDS.append(pa.array([f"{n:03d}Z" for n in range(1000)], pa.string()))
 
     def text(self, instants: npt.NDArray[np.int64]) -> pa.Array:
-        if not len(instants):
-            return pa.array([], pa.string())
+        """Each instant as text."""
+        return join(*self.pieces(instants)) if len(instants) else pa.array([], pa.string())
+
+    def pieces(self, instants: npt.NDArray[np.int64]) -> tuple[pa.Array, pa.Array, pa.Array]:
+        """The columns that `text` would join: date, time of the day, milliseconds. There is at least one instant."""
         day, within = np.divmod(instants + self._start, DAY_MS)
         second, milli = np.divmod(within, 1000)
         first = int(day.min())
         days = np.arange(first, int(day.max()) + 1).astype("datetime64[D]")
         names = pa.array([f"{text}T" for text in np.datetime_as_string(days).tolist()], pa.string())
-        return join(look_up(names, day - first), look_up(_SECONDS[0], second), look_up(_SECONDS[1], milli))
+        return look_up(names, day - first), look_up(_SECONDS[0], second), look_up(_SECONDS[1], milli)
+
+
+def as_bytes(values: pa.Array) -> npt.NDArray[np.object_]:
+    """The rows as Python bytes, in an array that can be put into another order without copying them."""
+    rows = np.empty(len(values), dtype=object)
+    rows[:] = values.cast(pa.binary()).to_pylist()
+    return rows
