@@ -13,7 +13,7 @@ import msgspec
 import pyarrow as pa
 
 from personas import topics
-from personas.event import RUN, SESSION, SESSION_LABEL, USER, Envelope
+from personas.event import GENERATORS, RUN, SESSION, SESSION_LABEL, USER, Envelope
 from personas.provenance import RunManifest
 from sinks import batch as b
 from sinks.columns import manifest_columns
@@ -62,6 +62,8 @@ class Examiner:
             faults.append(f"specversion is {envelope.specversion!r}, expected '1.0'")
         if not _is_time(envelope.time):
             faults.append(f"time is {envelope.time!r}, expected RFC 3339 with a zone")
+        if envelope.generator not in GENERATORS:
+            faults.append(f"generator is {envelope.generator!r}, expected one of {', '.join(GENERATORS)}")
         if not 0 <= envelope.generation < _INT32:
             faults.append(f"generation is {envelope.generation}, expected 0 to 2147483647")
         if topic == topics.events_topic(self.vocabulary.product):

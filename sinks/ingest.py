@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from personas import topics
-from personas.event import SESSION, SESSION_LABEL, USER, USER_LABEL, Envelope, SessionData, UserData
+from personas.event import GENERATORS, SESSION, SESSION_LABEL, USER, USER_LABEL, Envelope, SessionData, UserData
 from personas.provenance import RunManifest
 from sinks import batch as b
 from sinks.columns import (
@@ -43,7 +43,7 @@ _ORIGIN = attrgetter("runid", "synthetic", "generator", "generation")
 def strict_envelope(source: str | None, types: tuple[str, ...]) -> type[msgspec.Struct]:
     """The envelope of the messages of one topic, narrower than the contract's: what can only be one of a few words is
     compared while it is read, which costs no string per message, and anything else does not decode."""
-    narrow: dict[str, Any] = {"specversion": Literal["1.0"], "type": Literal[types]}
+    narrow: dict[str, Any] = {"specversion": Literal["1.0"], "type": Literal[types], "generator": Literal[GENERATORS]}
     if source is not None:
         narrow["source"] = Literal[source]
     annotated = Envelope.__annotations__

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -85,6 +86,8 @@ class Store:
             connection.execute("SET enable_progress_bar = false")
             connection.execute("SET checkpoint_threshold = '256MB'")  # fewer, larger rewrites than the default 16MB
             connection.execute(f"SET memory_limit = '{memory_limit}'")
+            if not read_only:  # the other cores decode and talk to Kafka; DuckDB's idle workers spin
+                connection.execute(f"SET threads = {max(1, (os.cpu_count() or 1) // 2)}")
             store = cls(connection, text)
             pending = store._pending(migrations)
             if pending and read_only:
