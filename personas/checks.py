@@ -7,26 +7,29 @@ checks walk the reachable situations (see `situations`) and play nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from personas.catalog import Catalog
 from personas.errors import Fault
-from personas.pack import Lines, Pack
+from personas.persona import Persona
 from personas.product import BUILT_IN_COUNTERS, Product
 from personas.situations import MAX_SITUATIONS, Situations
-from personas.source import Path_, dotted, nearest
+from personas.source import Lines, Path_, dotted, nearest
 
 #: What a phrase may leave open: both are filled in from the item that it is about.
 PLACEHOLDERS = ("{category}", "{title}")
 
 
-def check_pack(pack: Pack, sources: dict[str, Lines]) -> tuple[Fault, ...]:
+def check_pack(
+    product: Product, personas: Sequence[Persona], catalog: Catalog, sources: dict[str, Lines]
+) -> tuple[Fault, ...]:
     """All faults of a pack whose files are each valid by themselves."""
-    product = sources["product"]
-    faults = list(_product_names(pack.product, product))
+    lines = sources["product"]
+    faults = list(_product_names(product, lines))
     if not faults:
-        faults.extend(_ways_out(pack.product, product))
-    faults.extend(_items(pack, product))
-    faults.extend(_personas(pack, sources))
+        faults.extend(_ways_out(product, lines))
+    faults.extend(_items(product, catalog, lines))
+    faults.extend(_personas(product, personas, catalog, sources))
     return tuple(faults)
 
 
@@ -154,33 +157,34 @@ def trapped(situations: Situations) -> set[int]:
     return set(moves) - free
 
 
-def _items(pack: Pack, source: Lines) -> Iterator[Fault]:
+def _items(product: Product, catalog: Catalog, source: Lines) -> Iterator[Fault]:
     """A slate of one category must never be empty by itself: every category has something from the first day on."""
-    by_category = [name for name, slate in pack.product.slates.items() if slate.ranking in ("category", "related")]
-    there = {item.category for item in pack.catalog.items if item.launch_day == 0}
-    for category in pack.catalog.categories:
+    by_category = [name for name, slate in product.slates.items() if slate.ranking in ("category", "related")]
+    there = {item.category for item in catalog.items if item.launch_day == 0}
+    for category in catalog.categories:
         if by_category and category not in there:
-            found = f"no item of {category} on day 0 in {pack.product.catalog}"
+            found = f"no item of {category} on day 0 in {product.catalog}"
             expected = "at least one with launch_day 0 in each category, for this slate to show"
             yield _fault(source, ("slates", by_category[0]), found, expected)
 
 
-def _personas(pack: Pack, sources: dict[str, Lines]) -> Iterator[Fault]:
+def _personas(
+    product: Product, personas: Sequence[Persona], catalog: Catalog, sources: dict[str, Lines]
+) -> Iterator[Fault]:
     """What personas say about the product and the catalogue, and shares that add up."""
-    product = pack.product
     needed = {trait for event in product.events.values() for trait in event.traits}
     if product.choice.price_trait:
         needed.add(product.choice.price_trait)
-    for persona in pack.personas:
+    for persona in personas:
         source = sources[f"persona.{persona.name}"]
         yield from _unknown(source, ("intents",), persona.intents, product.intents, "an intent")
-        yield from _unknown(source, ("tastes",), persona.tastes, pack.catalog.categories, "a category")
-        if all(persona.tastes.get(category, 1.0) == 0 for category in pack.catalog.categories):
+        yield from _unknown(source, ("tastes",), persona.tastes, catalog.categories, "a category")
+        if all(persona.tastes.get(category, 1.0) == 0 for category in catalog.categories):
             yield _fault(source, ("tastes",), "no category with a weight above 0", "at least one")
         for trait in sorted(needed - set(persona.traits)):
             yield _fault(source, ("traits",), f"no trait {trait}", "every trait that product.yaml names")
-    total = sum(persona.share for persona in pack.personas)
+    total = sum(persona.share for persona in personas)
     if abs(total - 1) > 1e-6:
-        where = sources[f"persona.{pack.personas[0].name}"]
-        shares = ", ".join(f"{persona.name} {persona.share:g}" for persona in pack.personas)
+        where = sources[f"persona.{personas[0].name}"]
+        shares = ", ".join(f"{persona.name} {persona.share:g}" for persona in personas)
         yield _fault(where, ("share",), f"shares that add up to {total:g} ({shares})", "shares that add up to 1")

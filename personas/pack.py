@@ -17,11 +17,12 @@ from functools import cached_property
 from pathlib import Path
 
 from personas.catalog import Catalog, load_catalog
+from personas.checks import check_pack
 from personas.errors import Fault, PackError
 from personas.persona import Persona
 from personas.product import Product
 from personas.provenance import fingerprint
-from personas.source import Path_, nearest, parse
+from personas.source import Lines, nearest, parse
 
 SHIPPED = Path(__file__).parent / "packs"
 
@@ -47,14 +48,6 @@ class Pack:
         )
 
 
-@dataclass(frozen=True)
-class Lines:
-    """Where each field of a file stands, kept for checks that span files."""
-
-    file: str
-    lines: dict[Path_, int]
-
-
 def shipped_packs() -> tuple[str, ...]:
     """The names of the packs that ship with Dayone."""
     return tuple(sorted(folder.name for folder in SHIPPED.iterdir() if (folder / "product.yaml").is_file()))
@@ -78,8 +71,6 @@ def locate(reference: str | Path) -> Path:
 
 def load_pack(reference: str | Path) -> Pack:
     """Read and check a pack. Raises PackError with every fault found, file by file."""
-    from personas.checks import check_pack  # imported late: checks needs Pack
-
     folder = locate(reference)
     faults: list[Fault] = []
     sources: dict[str, Lines] = {}
@@ -112,6 +103,6 @@ def load_pack(reference: str | Path) -> Pack:
     if faults or product is None or catalog is None:
         raise PackError(f"the pack {folder.name} is not valid", tuple(faults))
     pack = Pack(product, tuple(personas[name] for name in sorted(personas)), catalog, folder)
-    if found := check_pack(pack, sources):
+    if found := check_pack(pack.product, pack.personas, pack.catalog, sources):
         raise PackError(f"the pack {folder.name} is not valid", found)
     return pack

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,6 +41,14 @@ class _Loader(yaml.SafeLoader):
 
 class _Refused(Exception):
     """Valid YAML that is not for pack files. Arguments: found, expected, line."""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Where each field of a file stands, kept for checks that span files."""
+
+    file: str
+    lines: dict[Path_, int]
 
 
 def read_text(path: Path, most: int = MAX_BYTES) -> str:
