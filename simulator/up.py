@@ -50,11 +50,12 @@ def up_command(
             broker = stack.enter_context(EmbeddedBroker(port=port))
             connection = broker.connection
         print_note(f"{order.identity.run_id}: Kafka at {connection.bootstrap_servers}, store {store}")
-        sink = stack.enter_context(sink_process(pack_name, store, connection, settings))
+        words = ["--store", str(store), "--summary-of", order.identity.run_id, *(["--json"] if json_output else [])]
+        sink = stack.enter_context(sink_process([pack_name, *words], connection, settings, json_output))
         run = _play(order, settings, connection, broker, sink, stop)
-        finish_sink(sink)
+        summary = finish_sink(sink)
         memory = broker.memory_bytes if broker else 0
-    _conclude(run, store, memory, settings, json_output)
+    _conclude(run, summary, memory, settings, json_output)
 
 
 def _play(
@@ -74,19 +75,21 @@ def _play(
 
 @contextmanager
 def sink_process(
-    pack_name: str, store: Path, connection: KafkaConnection, settings: SimulatorSettings
+    words: list[str], connection: KafkaConnection, settings: SimulatorSettings, captured: bool
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """`dayone sink`, which ends by itself when the run has ended and everything is stored; terminated on an error."""
+    """`dayone sink` with these words, which ends by itself when the run has ended and everything is stored, and is
+    terminated on an error. What it prints can be read from the process where it is `captured`."""
     arguments = [
-        "sink", pack_name, "--store", str(store), "--bootstrap-servers", str(connection.bootstrap_servers),
-        "--until-completed", "--log-format", settings.log_format,
+        "sink", *words, "--bootstrap-servers", str(connection.bootstrap_servers), "--until-completed",
+        "--log-format", settings.log_format,
     ]  # fmt: skip
     if settings.simulator_metrics_port == 0:
         arguments += ["--metrics-port", "0"]
     level = "warning" if settings.log_level == "info" else settings.log_level
     process = subprocess.Popen(
-        dayone(*arguments), start_new_session=True, env=child_environment(log_level=level)
-    )
+        dayone(*arguments), start_new_session=True, env=child_environment(log_level=level),
+        stdout=subprocess.PIPE if captured else None,
+    )  # fmt: skip
     guardian = guard(process.pid)
     try:
         yield process
@@ -106,16 +109,15 @@ def dayone(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "dayone", *arguments]
 
 
-def finish_sink(sink: subprocess.Popen[bytes]) -> None:
-    """Wait until the sink has stored everything. StoreError when it failed."""
+def finish_sink(sink: subprocess.Popen[bytes]) -> bytes:
+    """Wait until the sink has stored everything; what it printed, where that is captured. StoreError when it failed."""
     console = Console(stderr=True)
-    if console.is_terminal:
-        with console.status("storing what is still on the topics"):
-            code = sink.wait()
-    else:
-        code = sink.wait()
-    if code != 0:
+    if console.is_terminal and sink.stdout is None:
+        print_note("storing what is still on the topics ...")
+    printed, _ = sink.communicate()
+    if sink.returncode != 0:
         raise ended_early(sink)
+    return printed or b""
 
 
 def ended_early(sink: subprocess.Popen[bytes]) -> DayoneError:
@@ -125,15 +127,9 @@ def ended_early(sink: subprocess.Popen[bytes]) -> DayoneError:
     return error
 
 
-def _conclude(run: Run, store: Path, memory: int, settings: SimulatorSettings, json_output: bool) -> None:
-    summary = subprocess.run(
-        dayone("summary", "--store", str(store), "--run", run.identity.run_id, *(["--json"] if json_output else [])),
-        stdout=subprocess.PIPE if json_output else None,
-        check=False,
-    )
+def _conclude(run: Run, summary: bytes, memory: int, settings: SimulatorSettings, json_output: bool) -> None:
     if json_output:
-        done: dict[str, Any] = {**outcome(run), "embedded_broker_bytes": memory}
-        done["summary"] = json.loads(summary.stdout) if summary.returncode == 0 else None
+        done: dict[str, Any] = {**outcome(run), "embedded_broker_bytes": memory, "summary": json.loads(summary)}
         typer.echo(json.dumps(done))
     elif memory:
         typer.echo(f"The embedded broker held {memory / MEGABYTE:,.0f} MB in memory.")

@@ -49,6 +49,8 @@ def sink(
     metrics_port: Annotated[int | None, typer.Option(help="Port of /metrics and /health; 0: any. [9102]")] = None,
     log_format: Annotated[LogFormat | None, typer.Option(help="Log lines for people or machines. [text]")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [info]")] = None,
+    summary_of: Annotated[str | None, typer.Option(metavar="RUN", help="Print a run's summary at the end.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The summary as one JSON object for machines.")] = False,
 ) -> None:
     """Keep what is on Kafka: read the topics of PACK into DuckDB until stopped (Ctrl-C drains, and loses nothing)."""
     with _errors():
@@ -73,6 +75,8 @@ def sink(
             f"ended: {report.ended}, {'all read' if report.drained else 'not all read'}.",
             err=True,
         )
+        if summary_of is not None:
+            _print_summary(settings.store, summary_of, as_json)
         if report.ended == "SIGINT":
             raise SystemExit(130)
 
@@ -104,20 +108,25 @@ def summary(
 ) -> None:
     """Say what is in the database: users, sessions, events, funnel, top items, dead letters."""
     with _errors():
-        from sinks import summary as summing
         from sinks.settings import load_settings
-        from sinks.store import Store
 
-        with Store.open(load_settings(store=store).store, read_only=True) as database:
-            found = summing.summarize(database, run)
-        if as_json:
-            import json
+        _print_summary(load_settings(store=store).store, run, as_json)
 
-            typer.echo(json.dumps(summing.as_json(found), ensure_ascii=False, indent=2))
-            return
-        from rich.console import Console
 
-        summing.show(found, Console(highlight=False))
+def _print_summary(store: str, run: str | None, as_json: bool) -> None:
+    from sinks import summary as summing
+    from sinks.store import Store
+
+    with Store.open(store, read_only=True) as database:
+        found = summing.summarize(database, run)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(summing.as_json(found), ensure_ascii=False, indent=2))
+        return
+    from rich.console import Console
+
+    summing.show(found, Console(highlight=False))
 
 
 class _errors:  # noqa: N801 - reads as a word of the language
