@@ -134,15 +134,17 @@ def until(condition: Callable[[], Any], *programs: Program, timeout: float = 40.
 
 
 def metrics(port: int) -> dict[str, float]:
-    """The metrics served on a port by name, labels summed up; nothing while nobody serves."""
+    """The metrics served on a port, by name (labels summed up) and by name with labels; nothing while nobody serves."""
     found: dict[str, float] = {}
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             text = answer.read().decode()
     except (OSError, urllib.error.URLError):
         return found
-    for name, value in re.findall(r"^(\w+)(?:\{[^}]*\})? (\S+)$", text, re.MULTILINE):
+    for name, labels, value in re.findall(r"^(\w+)(\{[^}]*\})? (\S+)$", text, re.MULTILINE):
         found[name] = found.get(name, 0.0) + float(value)
+        if labels:
+            found[name + labels] = float(value)
     return found
 
 
