@@ -89,7 +89,7 @@ def options(
 def main() -> None:
     """Run the command in `sys.argv` and exit: with the code of a DayoneError, 130 on an interruption."""
     try:
-        front_door()()
+        front_door()(prog_name="dayone")
     except DayoneError as error:
         from personas.console import fail
 

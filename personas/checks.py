@@ -18,6 +18,8 @@ from personas.source import Lines, Path_, dotted, nearest
 
 #: What a phrase may leave open: both are filled in from the item that it is about.
 PLACEHOLDERS = ("{category}", "{title}")
+#: How likely one attempt may meet any problem at all: the simulator never plants more (see its `problems`).
+MOST_TROUBLE = 0.5
 
 
 def check_pack(
@@ -99,6 +101,11 @@ def _product_names(product: Product, source: Lines) -> Iterator[Fault]:
             unknown = [part for part in re.findall(r"\{[^{}]*\}", phrase) if part not in PLACEHOLDERS]
             if unknown:
                 yield _fault(source, ("phrases", name, index), unknown[0], " or ".join(PLACEHOLDERS))
+    for name in events:
+        total = sum(problem.rate for problem in product.problems.values() if name in problem.at)
+        if total > MOST_TROUBLE:
+            found = f"problems that strike {name} with {total:g} in all"
+            yield _fault(source, ("problems",), found, f"at most {MOST_TROUBLE:g} for one event")
     yield from _unknown(source, ("funnel",), product.funnel, events, "an event")
     conversion = [product.conversion] if product.conversion else []
     yield from _unknown(source, ("conversion",), conversion, events, "an event")

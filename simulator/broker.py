@@ -181,7 +181,7 @@ class EmbeddedBroker:
                 return
             raise PortError(
                 f"Another Kafka broker (cluster {found}) listens on {self.bootstrap_servers}.",
-                hint="Choose another --broker-port, or 0 for a free one.",
+                hint="Choose another --port, or 0 for a free one.",
             )
 
     def _check_life(self, deadline: float) -> None:
@@ -251,14 +251,14 @@ def free_port(host: str, port: int = 0) -> int:
             if error.errno == errno.EADDRINUSE:
                 raise _occupied(host, port) from error
             message = f"The embedded broker cannot listen on {host}:{port}: {error.strerror or error}."
-            raise PortError(message, hint="Choose another --broker-port, or 0 for a free one.") from error
+            raise PortError(message, hint="Choose another --port, or 0 for a free one.") from error
         return int(probe.getsockname()[1])
 
 
 def _occupied(host: str, port: int) -> PortError:
     return PortError(
         f"The embedded broker cannot listen on {host}:{port}: the port is in use by another program.",
-        hint="Choose another --broker-port, or 0 for a free one.",
+        hint="Choose another --port, or 0 for a free one.",
     )
 
 

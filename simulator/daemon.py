@@ -18,14 +18,14 @@ from types import FrameType
 from personas.connection import KafkaConnection
 from personas.health import HealthServer
 from personas.pack import Pack
-from personas.provenance import RunIdentity, RunState
+from personas.provenance import RunIdentity, RunManifest, RunState
 from personas.topics import product_topics
 from simulator.clock import WallClock
 from simulator.control import Steering, listening
 from simulator.partitioner import Shard
 from simulator.producer import EventProducer, MessageProducer
 from simulator.resume import held_manifest, held_positions
-from simulator.run import Plan, Run
+from simulator.run import ARRIVAL_RATE, PROBLEM_RATE, Plan, Run
 from simulator.settings import SimulatorSettings
 from simulator.simulation import Simulation
 from simulator.tail import last_messages
@@ -62,7 +62,6 @@ def run_order(
     shard = Shard.parse(order.shard, order.partitions)
     provision(connection, product_topics(product, order.partitions), timeout=settings.simulator_connect_seconds)
     telemetry = Telemetry()
-    steering = Steering(order.identity.run_id)
     stop = stop or threading.Event()
     ready = threading.Event()
     with ExitStack() as stack:
@@ -75,7 +74,7 @@ def run_order(
         producer: MessageProducer = EventProducer(connection)
         stack.callback(producer.close)
         asked.append(producer.stop)  # a broker that is away must not hold up the end
-        simulation, run = _prepare(order, shard, connection, producer, steering, stop, clock)
+        run, steering = _prepare(order, shard, connection, producer, stop, clock)
         stack.enter_context(listening(connection, steering))
 
         def reported(current: Run) -> None:
@@ -88,20 +87,27 @@ def run_order(
         ready.set()
         state: RunState = run.play()
         reported(run)
-        log.info("run %s %s: %d events sent", order.identity.run_id, state, simulation.progress.total_events)
+        log.info("run %s %s: %d events sent", order.identity.run_id, state, run.simulation.progress.total_events)
     return run
 
 
 def _prepare(
-    order: Order, shard: Shard, connection: KafkaConnection, producer: MessageProducer, steering: Steering,
-    stop: threading.Event, clock: WallClock,
-) -> tuple[Simulation, Run]:  # fmt: skip
+    order: Order, shard: Shard, connection: KafkaConnection, producer: MessageProducer, stop: threading.Event,
+    clock: WallClock,
+) -> tuple[Run, Steering]:  # fmt: skip
     simulation = Simulation(order.pack, order.identity, shard, producer)
     held = held_positions(connection, order.identity, simulation.population, shard, last_messages)
     earlier = held_manifest(connection, order.identity, shard, last_messages)
     simulation.resume(held)
+    steering = steering_after(order.identity.run_id, earlier)
     run = Run(simulation, producer, order.plan, clock=clock, steering=steering, stop=stop, earlier=earlier)
-    return simulation, run
+    return run, steering
+
+
+def steering_after(run_id: str, earlier: RunManifest | None) -> Steering:
+    """The steering of a run that goes on: its rates are those that the run was last steered to."""
+    last = {change.command: change.value or 0.0 for change in earlier.steering} if earlier else {}
+    return Steering(run_id, arrival_rate=last.get(ARRIVAL_RATE, 1.0), problem_rate=last.get(PROBLEM_RATE, 1.0))
 
 
 @contextmanager

@@ -26,14 +26,15 @@ from simulator.slates import Rankings, propensity_codes, propensity_table
 SESSION_KEY = 1_000_000
 _SESSION_BITS = 16
 _BEGIN = '{"specversion":"1.0","id":"'
-_KEYS = ("time", "user", "tie", "row", "kind")
+_KEYS = ("time", "user", "tie", "row", "kind", "problem")
 
 
 @dataclass(frozen=True)
 class Messages:
     """Messages of one topic: the sort keys (`time` in milliseconds after the start of the run, `user` the user's number
     in the whole population, `tie` within user and instant), `row` the user's row in the shard's population, `kind` the
-    number of the event type (-1 for Dayone's own types), and the values
+    number of the event type (-1 for Dayone's own types), `problem` the one planted
+    there (-1 for none), and the values
     (Python bytes)."""
 
     time: npt.NDArray[np.int64]
@@ -41,6 +42,7 @@ class Messages:
     tie: npt.NDArray[np.int64]
     row: npt.NDArray[np.int64]
     kind: npt.NDArray[np.int64]
+    problem: npt.NDArray[np.int64]
     values: npt.NDArray[np.object_]
 
     def __len__(self) -> int:
@@ -57,7 +59,7 @@ class Messages:
 
 def no_messages() -> Messages:
     empty = np.zeros(0, dtype=np.int64)
-    return Messages(empty, empty, empty, empty, empty, np.zeros(0, dtype=object))
+    return Messages(empty, empty, empty, empty, empty, empty, np.zeros(0, dtype=object))
 
 
 class Encoder:
@@ -143,6 +145,7 @@ class Encoder:
             tie=(session << _SESSION_BITS) + columns["sequence"],
             row=row,
             kind=np.full(len(row), number, dtype=np.int64),
+            problem=columns["problem"].astype(np.int64),
             values=text.as_bytes(values),
         )
 
@@ -239,9 +242,8 @@ class Encoder:
 
     def _own(self, time: npt.NDArray[Any], row: npt.NDArray[Any], tie: npt.NDArray[Any], values: pa.Array) -> Messages:
         kind = np.full(len(row), -1, dtype=np.int64)
-        return Messages(
-            np.asarray(time, dtype=np.int64), self.population.number[row], tie, row, kind, text.as_bytes(values)
-        )
+        times = np.asarray(time, dtype=np.int64)
+        return Messages(times, self.population.number[row], tie, row, kind, kind, text.as_bytes(values))
 
 
 def _session_rows(played: Played, events: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from personas.population import Population
 from personas.randomness import U64, cumulative_shares, fold, interpolate, pick, uniform
-from simulator.arrivals import NEVER, Arrivals, churn_hazard, return_factor, settle, users_at_start
+from simulator.arrivals import BREAK_MS, NEVER, Arrivals, churn_hazard, return_factor, settle, users_at_start
 from simulator.behaviour.model import Behaviour
 from simulator.columns import Columns
 from simulator.effects import CATEGORY, Effects
@@ -69,6 +69,7 @@ class Engine:
         self.sessions = np.zeros(len(population), dtype=np.int64)
         self.satisfaction = population.satisfaction.copy()
         self.history_weight = np.ones(len(population))
+        self.ended = np.zeros(len(population), dtype=np.int64)
         self.effects = Effects(population, world, behaviour, rankings)
         self.problems = Problems(world)
         self.arrival_rates: list[tuple[int, float]] = [(0, 1.0)]
@@ -107,7 +108,8 @@ class Engine:
         persona = self.population.persona[rows]
         now = self.arrivals.activity(np.full(len(rows), at), persona)
         left = self.arrivals.activity(self.next_start[rows], persona) - now
-        self.next_start[rows] = np.maximum(self.arrivals.instant(now + left * (before / factor), persona), at)
+        earliest = np.maximum(self.ended[rows] + BREAK_MS, at)
+        self.next_start[rows] = np.maximum(self.arrivals.instant(now + left * (before / factor), persona), earliest)
 
     def _begin(self, pool: Pool, rows: npt.NDArray[np.int64]) -> None:
         user = pool.user[rows]
@@ -233,7 +235,7 @@ class Engine:
         gap = fold(pool.key[rows], GAP)
         coming = self.arrivals.next_start(started, pool.ended[rows], people.persona[user], rate, gap)
         self.next_start[user] = np.where(churned, NEVER, coming)
-        self.satisfaction[user] = level
+        self.satisfaction[user], self.ended[user] = level, pool.ended[rows]
         self.history_weight[user] *= pool.weight[rows]
         self._sessions.append(
             len(rows), user=user, session=self.sessions[user], started=started, ended=pool.ended[rows],

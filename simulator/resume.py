@@ -42,16 +42,20 @@ def held_positions(
 ) -> dict[str, dict[int, Position]]:
     """What the topics hold of a run: per topic and partition the position of the run's last message there."""
     mark = f'"runid":"{identity.run_id}"'.encode()
+
+    def place(value: bytes) -> Position | None:
+        try:
+            return position_of(json.loads(value), identity.start, numbers)
+        except (ValueError, KeyError, TypeError):  # not one of ours, whatever it says: somebody else wrote it
+            return None
+
     numbers = dict(zip(population.ids.astype(str).tolist(), np.asarray(population.number).tolist(), strict=True))
     held: dict[str, dict[int, Position]] = {}
     for name in (events_topic, sessions_topic, users_topic, labels_topic):
         topic = name(identity.product)
-        tails = read_tail(connection, topic, shard.owned, lambda value: mark in value)
-        held[topic] = {
-            partition: position_of(json.loads(value), identity.start, numbers)
-            for partition, value in tails.items()
-            if value is not None
-        }
+        tails = read_tail(connection, topic, shard.owned, lambda value: mark in value and place(value) is not None)
+        found = {partition: place(value) for partition, value in tails.items() if value is not None}
+        held[topic] = {partition: position for partition, position in found.items() if position is not None}
     return held
 
 

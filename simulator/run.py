@@ -123,7 +123,9 @@ class Run:
         return self.stop.is_set() or self.steering.stopped
 
     def _backfill(self) -> None:
-        end = max(self.plan.horizon, self.resumed_until) if self.plan.live else self.plan.horizon
+        end = self.plan.horizon
+        if self.plan.live:  # what the topics hold, and what the run went through, is caught up with first
+            end = max(end, self.resumed_until, *(at + 1 for at, _ in self._replay))
         window = FIRST_WINDOW_MS
         while self.simulation.played_until < end and not self._stopping():
             if self.steering.paused:

@@ -26,7 +26,7 @@ class Sequence:
         self._held = dict(held or {})
         self._waiting = no_messages()
         owned = set(np.unique(partition_of_row).tolist())
-        #: Up to this instant (milliseconds, inclusive) every partition holds everything: need not be encoded.
+        #: Before this instant (milliseconds) every partition holds everything: need not be encoded.
         self.complete_until = min((p[0] for p in self._held.values()), default=-1)
         if not owned <= set(self._held):
             self.complete_until = -1

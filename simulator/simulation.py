@@ -6,7 +6,6 @@ servers: the daemon does. Times are milliseconds after the start of the run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -36,7 +35,6 @@ class Progress:
     events: dict[str, int] = field(default_factory=dict)
     problems: dict[str, int] = field(default_factory=dict)
     messages: dict[str, int] = field(default_factory=dict)
-    skipped: int = 0
 
     @property
     def total_events(self) -> int:
@@ -87,11 +85,11 @@ class Simulation:
         played = self.engine.play(until)
         self.played_events += len(played.events["time"])
         latest = int(played.events["time"].max()) if len(played.events["time"]) else self.played_until
-        if latest > self.events.complete_until:
+        if latest >= self.events.complete_until:
             self.events.add(self.encoder.events(played))
-        if latest > self.sessions.complete_until:
+        if latest >= self.sessions.complete_until:
             self.sessions.add(self.encoder.sessions(played))
-        if latest > self.labels.complete_until:
+        if latest >= self.labels.complete_until:
             self.labels.add(self.encoder.session_labels(played))
             self.labels.add(self.encoder.user_labels(new))
         self.users.add(self.encoder.users(new))
@@ -102,7 +100,7 @@ class Simulation:
             self._send(sequence, due)
             if sequence is self.events:
                 sent = len(due)
-                self._count(due, played.events["problem"])
+                self._count(due)
         return sent
 
     def change_problem_rate(self, factor: float) -> None:
@@ -122,13 +120,13 @@ class Simulation:
             last = first + len(values)
             self.producer.send(sequence.topic, values, keys[first:last], partitions[first:last])
 
-    def _count(self, due: Messages, problems: Iterable[int]) -> None:
+    def _count(self, due: Messages) -> None:
         for number, count in enumerate(np.bincount(due.kind, minlength=len(self._names)).tolist()):
             if count:
                 name = self._names[number]
                 self.progress.events[name] = self.progress.events.get(name, 0) + count
-        struck = np.asarray(problems)
-        for number, count in enumerate(np.bincount(struck[struck >= 0], minlength=len(self._problem_names)).tolist()):
+        struck = due.problem[due.problem >= 0]
+        for number, count in enumerate(np.bincount(struck, minlength=len(self._problem_names)).tolist()):
             if count:
                 name = self._problem_names[number]
                 self.progress.problems[name] = self.progress.problems.get(name, 0) + count

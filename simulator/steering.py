@@ -1,7 +1,7 @@
 """Steering: what can be changed while a simulation runs, how a command is written, and the state it changes.
 
-May know the commands and when each is refused; knows no Kafka and not how the engine obeys. The engine's loop calls
-`Steering.take` between its steps; a listener (`control.py`) calls `Steering.apply` from its own thread.
+May know the commands and when each is refused; knows no Kafka and not how the engine obeys. The loop of a
+run reads its properties between two windows; a listener (`control.py`) calls `Steering.apply` from its own thread.
 """
 
 from __future__ import annotations
@@ -9,13 +9,11 @@ from __future__ import annotations
 import functools
 import json
 import threading
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from personas.errors import ControlError
-from personas.provenance import SteeringChange
 
 MAX_ARRIVAL_RATE = 100.0
 MAX_PROBLEM_RATE = 1000.0
@@ -109,10 +107,8 @@ class Steering:
 
     def __init__(self, run_id: str, *, arrival_rate: float = 1.0, problem_rate: float = 1.0) -> None:
         self.run_id = run_id
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._state = SteeringState(arrival_rate=arrival_rate, problem_rate=problem_rate)
-        self._fresh: list[tuple[str, float | None]] = []
-        self._changes: list[SteeringChange] = []
 
     @property
     def state(self) -> SteeringState:
@@ -139,17 +135,11 @@ class Steering:
         """Factor on the base rates of problems."""
         return self._state.problem_rate
 
-    @property
-    def changes(self) -> tuple[SteeringChange, ...]:
-        """All changes that the engine has taken up, in order, with the virtual time from which each counts."""
-        with self._changed:
-            return tuple(self._changes)
-
     def apply(self, command: Command) -> Reply | None:
         """Carry out or refuse one command; None when it is meant for another run. Any thread may call it."""
         if command.run_id not in (None, self.run_id):
             return None
-        with self._changed:
+        with self._lock:
             reason = self._objection(command)
             if not reason:
                 self._carry_out(command)
@@ -161,24 +151,6 @@ class Steering:
                 reason=reason,
                 state=self._state,
             )
-
-    def take(self, virtual_time: datetime) -> tuple[SteeringState, tuple[SteeringChange, ...]]:
-        """The state to play by from `virtual_time` (UTC) on, and what changed since the last call, stamped with it.
-
-        For the engine, between two steps: what is played then follows from the changes alone, so that a run can be
-        repeated from its manifest.
-        """
-        with self._changed:
-            taken = tuple(SteeringChange(at=virtual_time, command=name, value=value) for name, value in self._fresh)
-            self._fresh.clear()
-            self._changes.extend(taken)
-            return self._state, taken
-
-    def wait(self, timeout: float) -> SteeringState:
-        """Sleep until the state changes, at most `timeout` seconds; for a paused engine. Returns the state."""
-        with self._changed:
-            self._changed.wait(timeout)
-            return self._state
 
     def _objection(self, command: Command) -> str:
         state = self._state
@@ -204,8 +176,6 @@ class Steering:
             case SetProblemRate(value=value):
                 update = {"problem_rate": value}
         self._state = self._state.model_copy(update=update)
-        self._fresh.append((command.command, getattr(command, "value", None)))
-        self._changed.notify_all()
 
 
 def answer(payload: bytes, steering: Steering) -> Reply | None:

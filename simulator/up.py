@@ -50,7 +50,7 @@ def up_command(
             broker = stack.enter_context(EmbeddedBroker(port=port))
             connection = broker.connection
         print_note(f"{order.identity.run_id}: Kafka at {connection.bootstrap_servers}, store {store}")
-        words = ["--store", str(store), "--summary-of", order.identity.run_id, *(["--json"] if json_output else [])]
+        words = ["--store", str(store), "--run", order.identity.run_id, *(["--json"] if json_output else [])]
         sink = stack.enter_context(sink_process([pack_name, *words], connection, settings, json_output))
         run = _play(order, settings, connection, broker, sink, stop)
         summary = finish_sink(sink)
@@ -81,7 +81,7 @@ def sink_process(
     terminated on an error. What it prints can be read from the process where it is `captured`."""
     arguments = [
         "sink", *words, "--bootstrap-servers", str(connection.bootstrap_servers), "--until-completed",
-        "--log-format", settings.log_format,
+        "--summary", "--log-format", settings.log_format,
     ]  # fmt: skip
     if settings.simulator_metrics_port == 0:
         arguments += ["--metrics-port", "0"]

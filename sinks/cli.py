@@ -41,7 +41,7 @@ def sink(
         str | None, typer.Option(metavar="HOST:PORT", help="Kafka brokers. [127.0.0.1:9092]")
     ] = None,
     until_completed: Annotated[
-        bool, typer.Option("--until-completed", help="End by itself when all runs have ended and all is stored.")
+        bool, typer.Option("--until-completed", help="End by itself when the runs have ended and all is stored.")
     ] = False,
     batch_rows: Annotated[int | None, typer.Option(help="Messages per transaction at most. [50000]")] = None,
     connect_seconds: Annotated[float | None, typer.Option(help="Give up on an absent broker after this. [30]")] = None,
@@ -49,7 +49,8 @@ def sink(
     metrics_port: Annotated[int | None, typer.Option(help="Port of /metrics and /health; 0: any. [9102]")] = None,
     log_format: Annotated[LogFormat | None, typer.Option(help="Log lines for people or machines. [text]")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [info]")] = None,
-    summary_of: Annotated[str | None, typer.Option(metavar="RUN", help="Print a run's summary at the end.")] = None,
+    run: Annotated[str | None, typer.Option(metavar="RUN", help="The run that --until-completed waits for.")] = None,
+    print_summary: Annotated[bool, typer.Option("--summary", help="Print the summary at the end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The summary as one JSON object for machines.")] = False,
 ) -> None:
     """Keep what is on Kafka: read the topics of PACK into DuckDB until stopped (Ctrl-C drains, and loses nothing)."""
@@ -67,16 +68,16 @@ def sink(
         from personas.pack import load_pack
         from sinks.runtime import run_sink
 
-        report = run_sink(settings, load_pack(pack), until_completed=until_completed)
+        report = run_sink(settings, load_pack(pack), until_completed=until_completed, only_run=run)
         events = report.rows.get("events", 0)
         typer.echo(
             f"{events:,} events in {report.seconds:.1f} s ({report.events_per_second:,.0f}/s), "
-            f"{report.dead_letters:,} dead letters, {sum(report.duplicates.values()):,} known already; "
+            f"{report.dead_letters:,} dead letters, {report.duplicates.get('events', 0):,} known already; "
             f"ended: {report.ended}, {'all read' if report.drained else 'not all read'}.",
             err=True,
         )
-        if summary_of is not None:
-            _print_summary(settings.store, summary_of, as_json)
+        if print_summary:
+            _print_summary(settings.store, run, as_json)
         if report.ended == "SIGINT":
             raise SystemExit(130)
 
@@ -87,7 +88,7 @@ def sql(
     store: STORE = None,
     format: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.table,  # noqa: A002
 ) -> None:
-    """Ask the database: one statement, or a prompt. Nothing can be changed. Start with: dayone sql .tables"""
+    """Ask the database: one statement, or a prompt; it cannot be changed. Start with: dayone sql .tables"""
     with _errors():
         from sinks import query as asking
         from sinks.settings import load_settings
@@ -111,6 +112,39 @@ def summary(
         from sinks.settings import load_settings
 
         _print_summary(load_settings(store=store).store, run, as_json)
+
+
+@app.command()
+def check(
+    pack: Annotated[str, typer.Argument(metavar="PACK", help="The pack whose rules have to hold.")],
+    store: STORE = None,
+    run: Annotated[str | None, typer.Option(metavar="RUN", help="Only this run.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list for machines.")] = False,
+) -> None:
+    """Judge every stored event by the product's preconditions, by SQL alone; exit code 1 where one does not hold."""
+    with _errors():
+        from dataclasses import asdict
+
+        from personas.pack import load_pack
+        from sinks.legality import violations
+        from sinks.settings import load_settings
+        from sinks.store import Store
+
+        product = load_pack(pack).product
+        with Store.open(load_settings(store=store).store, read_only=True) as database:
+            stored = "SELECT DISTINCT run_id FROM events WHERE product = ? ORDER BY ALL"
+            runs = [run] if run else database.query(stored, [product.name]).column("run_id").to_pylist()
+            found = [each for run_id in runs for each in violations(database.query, product, run_id)]
+        if as_json:
+            import json
+
+            typer.echo(json.dumps([asdict(each) for each in found], default=str))
+        else:
+            for each in found[:20]:
+                typer.echo(f"{each}")
+            typer.echo(f"{len(found):,} violations in {len(runs)} run(s) of {product.name}")
+        if found:
+            raise typer.Exit(1)
 
 
 def _print_summary(store: str, run: str | None, as_json: bool) -> None:

@@ -6,6 +6,7 @@ The names are those of the database (see migrations.py; a test compares the two)
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ import pyarrow.compute as pc
 
 from personas.event import Envelope
 from personas.provenance import RunManifest
+from sinks.batch import KEPT_BYTES, DeadLetter
 
 _TEXT, _TIME, _JSON = pa.string(), pa.timestamp("us", "UTC"), pa.json_(pa.string())
 #: The columns of `events` and `labels` that hold JSON.
@@ -204,3 +206,20 @@ def sequences(ids: pa.Array, sessions: pa.Array) -> pa.Array:
     if sessions.null_count or pc.min(numbers).as_py() < 0 or not pc.all(pc.equal(rebuilt, ids)).as_py():
         raise ValueError("an id or a session id is not as it should be")
     return numbers
+
+
+def dead_letter_table(letters: Sequence[DeadLetter], cluster_id: str, received: datetime) -> pa.Table:
+    """The rows of `dead_letters`; keys and values are cut to KEPT_BYTES, beside the true size of the value."""
+    columns = {
+        "cluster_id": [cluster_id] * len(letters),
+        "topic": [letter.topic for letter in letters],
+        "topic_partition": [letter.partition for letter in letters],
+        "topic_offset": [letter.offset for letter in letters],
+        "reason": [letter.reason for letter in letters],
+        "detail": [letter.detail for letter in letters],
+        "key": [None if letter.key is None else letter.key[:KEPT_BYTES] for letter in letters],
+        "value": [None if letter.value is None else letter.value[:KEPT_BYTES] for letter in letters],
+        "value_bytes": [None if letter.value is None else len(letter.value) for letter in letters],
+        "received": [received] * len(letters),
+    }
+    return pa.table(columns, schema=SCHEMAS["dead_letters"])

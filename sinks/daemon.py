@@ -80,12 +80,14 @@ class Sink:
         *,
         limits: Limits = Limits(),
         until_completed: bool = False,
+        only_run: str | None = None,
         on_commit: Callable[[Report], None] = lambda report: None,
     ) -> None:
         self.report = Report()
         self._source, self._decoder, self._store, self._telemetry = source, decoder, store, telemetry
         self._limits = limits
         self._until_completed = until_completed
+        self._only_run = only_run
         self._on_commit = on_commit
         self._cluster_id = ""
         self._read: dict[Partition, int] = {}  # decoded, perhaps not committed yet
@@ -278,10 +280,9 @@ class Sink:
             await self._sleep()
 
     def _runs_final(self) -> bool:
-        """Whether there is a run, and all shards of every run have ended."""
-        return bool(self._shards) and all(
-            len(states) >= shards and set(states.values()) <= FINAL for shards, states in self._shards.values()
-        )
+        """Whether there is a run, and all shards of every run (or of the only one that is waited for) have ended."""
+        runs = [state for run, state in self._shards.items() if self._only_run in (None, run)]
+        return bool(runs) and all(len(states) >= shards and set(states.values()) <= FINAL for shards, states in runs)
 
     def _idle(self) -> bool:
         """Whether all is kept that came, and nothing has come for long although the broker answers."""

@@ -1,6 +1,7 @@
 """How far each run has been stored, so that the search for duplicates can be left out where there can be none.
 
-A run's events reach each partition in the order of their times, and a key always goes to the same partition. So a batch
+A run's events reach each partition in the order of their times, and on one cluster a key always goes to the same
+partition (on another cluster a new horizon begins). So a batch
 whose events are all later than what is stored of their run (by earlier processes: anywhere; by this one: from the same
 partition) holds no event that is stored. A repeated event has the time that it had, so it is never later: then the
 search is made. Knows Arrow tables of events; the database answers through a callable.

@@ -88,9 +88,12 @@ def _table(names: list[str], rows: Iterator[tuple[Any, ...]], out: IO[str]) -> N
 
 
 def prompt(store: Store, format: str = "table", ask: Callable[[str], str] | None = None) -> None:  # noqa: A002
-    """Read statements (ended by `;`) until `.quit` or the end of input. Mistakes are shown, and it goes on."""
+    """Read statements (ended by `;`) until `.quit` or the end of input. At a terminal mistakes are shown, and it goes
+    on; from a file or a pipe the first one ends it."""
+    piped = ask is None and not sys.stdin.isatty()
     ask = ask or _asker()
-    sys.stdout.write("Statements end with ; – also .tables and .quit\n")
+    if not piped:
+        sys.stdout.write("Statements end with ; – also .tables and .quit\n")
     lines: list[str] = []
     while True:
         try:
@@ -99,6 +102,8 @@ def prompt(store: Store, format: str = "table", ask: Callable[[str], str] | None
             lines = []
             continue
         except EOFError:
+            if lines:
+                answer(store, "\n".join(lines), format)
             return
         if not lines and line.strip() in (".quit", ".exit"):
             return
@@ -114,6 +119,8 @@ def prompt(store: Store, format: str = "table", ask: Callable[[str], str] | None
             try:
                 answer(store, statement, format)
             except StoreError as error:
+                if piped:
+                    raise
                 sys.stdout.write(f"{error}\n")
 
 

@@ -32,6 +32,7 @@ def run_sink(
     pack: Pack,
     *,
     until_completed: bool = False,
+    only_run: str | None = None,
     handle_signals: bool = True,
     on_start: Callable[[Sink], None] = lambda sink: None,
     on_commit: Callable[[Report], None] = lambda report: None,
@@ -40,7 +41,7 @@ def run_sink(
     `on_commit` is called after each transaction. Raises what Sink.run, Store.open and HealthServer.start raise.
     """
     _calm_collector()
-    return asyncio.run(_run(settings, pack, until_completed, handle_signals, on_start, on_commit))
+    return asyncio.run(_run(settings, pack, until_completed, only_run, handle_signals, on_start, on_commit))
 
 
 def _calm_collector() -> None:
@@ -55,6 +56,7 @@ async def _run(
     settings: SinkSettings,
     pack: Pack,
     until_completed: bool,
+    only_run: str | None,
     handle_signals: bool,
     on_start: Callable[[Sink], None],
     on_commit: Callable[[Report], None],
@@ -74,8 +76,9 @@ async def _run(
         telemetry.database_bytes.set(store.size_bytes())
         limits = Limits(settings.sink_connect_seconds, settings.sink_drain_seconds)
         sink = Sink(
-            source, decoder, store, telemetry, limits=limits, until_completed=until_completed, on_commit=on_commit
-        )
+            source, decoder, store, telemetry, limits=limits, until_completed=until_completed, only_run=only_run,
+            on_commit=on_commit,
+        )  # fmt: skip
         server = HealthServer(
             telemetry.render, lambda: sink.ready, host=settings.metrics_host, port=settings.sink_metrics_port,
             reason=lambda: "the broker does not answer, or its topics do not exist yet",

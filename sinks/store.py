@@ -25,8 +25,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from personas.errors import StoreError
-from sinks.batch import KEPT_BYTES, Batch, Partition, Positions
-from sinks.columns import JSON_COLUMNS, KEYS, SCHEMAS, as_json
+from sinks.batch import Batch, Partition, Positions
+from sinks.columns import JSON_COLUMNS, KEYS, SCHEMAS, as_json, dead_letter_table
 from sinks.horizon import Horizon
 from sinks.migrations import MIGRATIONS
 from sinks.mishaps import check_place, explain
@@ -59,6 +59,7 @@ class Store:
         self._connection = connection
         self._ingest = (uuid.uuid4().hex, datetime.now(UTC))
         self._totals = [0, 0]
+        self._cluster_id = ""
         self._horizon = Horizon(self._stored_until)
 
     @classmethod
@@ -193,6 +194,8 @@ class Store:
         """
         rows: dict[str, int] = {}
         duplicates: dict[str, int] = dict(batch.duplicates)
+        if cluster_id != self._cluster_id:  # another cluster may have its keys on other partitions
+            self._cluster_id, self._horizon = cluster_id, Horizon(self._stored_until)
         spans = self._horizon.spans(batch.tables["events"]) if "events" in batch.tables else {}
         later = self._horizon.beyond(spans)
         with self._transaction():
@@ -210,7 +213,7 @@ class Store:
                 if known:
                     duplicates[name] = duplicates.get(name, 0) + known
             if batch.dead_letters:
-                with self._registered(_dead_letter_table(batch, cluster_id)):
+                with self._registered(dead_letter_table(batch.dead_letters, cluster_id, datetime.now(UTC))):
                     self._connection.execute("INSERT INTO dead_letters BY NAME FROM incoming")
                 rows["dead_letters"] = len(batch.dead_letters)
             self._write_offsets(batch.next_offsets, cluster_id)
@@ -330,20 +333,3 @@ class Store:
     def size_bytes(self) -> int:
         """Bytes on disk, the write-ahead log included; 0 in memory."""
         return sum(path.stat().st_size for path in (Path(self.path), Path(f"{self.path}.wal")) if path.is_file())
-
-
-def _dead_letter_table(batch: Batch, cluster_id: str) -> pa.Table:
-    letters = batch.dead_letters
-    columns = {
-        "cluster_id": [cluster_id] * len(letters),
-        "topic": [letter.topic for letter in letters],
-        "topic_partition": [letter.partition for letter in letters],
-        "topic_offset": [letter.offset for letter in letters],
-        "reason": [letter.reason for letter in letters],
-        "detail": [letter.detail for letter in letters],
-        "key": [None if letter.key is None else letter.key[:KEPT_BYTES] for letter in letters],
-        "value": [None if letter.value is None else letter.value[:KEPT_BYTES] for letter in letters],
-        "value_bytes": [None if letter.value is None else len(letter.value) for letter in letters],
-        "received": [datetime.now(UTC)] * len(letters),
-    }
-    return pa.table(columns, schema=SCHEMAS["dead_letters"])

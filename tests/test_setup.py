@@ -190,7 +190,7 @@ def test_version() -> None:
 def test_a_deliberate_error_becomes_its_message_and_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse() -> None:
+    def refuse(prog_name: str) -> None:
         raise errors.PortError("Port 9101 is in use.", hint="Give another one with --metrics-port.")
 
     monkeypatch.setattr(dayone, "front_door", lambda: refuse)

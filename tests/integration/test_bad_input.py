@@ -97,7 +97,7 @@ def test_an_occupied_port(dayone: Starter, servers: str, taken: int) -> None:
     up_taken = dayone("up", PACK, *SMALL, "--port", taken, "--store", "a.duckdb")
     sink_taken = dayone("sink", PACK, "--bootstrap-servers", servers, "--metrics-port", taken, "--store", "b.duckdb")
     refused(metrics_taken, 6, f"127.0.0.1:{taken}", "--metrics-port")
-    refused(broker_taken, 6, f"127.0.0.1:{taken}", "in use", "--broker-port")
+    refused(broker_taken, 6, f"127.0.0.1:{taken}", "in use", "another --port")
     refused(up_taken, 6, f"127.0.0.1:{taken}", "in use")
     refused(sink_taken, 6, f"127.0.0.1:{taken}", "--metrics-port")
 

@@ -22,9 +22,10 @@ from personas.population import DAY_MS
 from personas.provenance import RunManifest
 from personas.topics import RUNS
 from simulator.clock import FakeClock
+from simulator.daemon import steering_after
 from simulator.producer import MemoryProducer, Record
 from simulator.resume import held_manifest, held_positions
-from simulator.run import Plan, Run
+from simulator.run import Helm, Plan, Run
 from tests.runs import PACKS, simulation_of
 
 USERS, DAYS = 120, 7.0
@@ -94,11 +95,12 @@ def play(
         tail = tail_of(held)
         simulation.resume(held_positions(*place, simulation.population, simulation.shard, tail))
         earlier = held_manifest(*place, simulation.shard, tail)
-    pilot = pilot or Pilot()
-    pilot.now = lambda: simulation.played_until
+    steering: Helm = pilot or steering_after(simulation.identity.run_id, earlier)
+    if pilot is not None:
+        pilot.now = lambda: simulation.played_until
     run = Run(
         simulation, producer, Plan(days=days, batch_events=batch),
-        clock=FakeClock(), steering=pilot, stop=threading.Event(), earlier=earlier,
+        clock=FakeClock(), steering=steering, stop=threading.Event(), earlier=earlier,
     )  # fmt: skip
     run.play()
     return producer.records, run
@@ -188,6 +190,6 @@ def test_steering_is_replayed_after_a_crash(cut: float) -> None:
     assert len(run.changes) == 4 and digest(steered) != digest(whole("shop"))
     stopped, _ = play("shop", batch=60, pilot=Pilot(changes, stop_at=round(6.2 * day)))
     left = crashed(stopped, lambda topic, partition, count: round(count * cut))
-    resumed, second = play("shop", held=left, pilot=Pilot([(0, 1.0, 0.5)]))
+    resumed, second = play("shop", held=left, batch=60)
     assert second.changes == run.changes
     assert digest(resumed) == digest(steered)

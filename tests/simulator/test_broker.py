@@ -82,7 +82,7 @@ def test_occupied_port_is_a_port_error() -> None:
         port = other.getsockname()[1]
         with pytest.raises(PortError, match=rf"127\.0\.0\.1:{port}: the port is in use") as caught:
             EmbeddedBroker(port).start()
-    assert "--broker-port" in caught.value.hint
+    assert "--port" in caught.value.hint
     assert caught.value.exit_code == 6
 
 

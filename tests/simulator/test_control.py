@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from personas.connection import KafkaConnection
 from personas.errors import BrokerError, ControlError
-from personas.provenance import SteeringChange
 from personas.topics import CONTROL, CONTROL_REPLIES, shared_topics
 from simulator import control
 from simulator.broker import EmbeddedBroker
@@ -85,32 +84,6 @@ def test_commands_for_other_runs_are_ignored() -> None:
     assert steering.apply(Pause(run_id="other")) is None
     assert not steering.paused
     assert reply(steering, Pause(run_id="run")).accepted
-
-
-def test_the_engine_takes_changes_with_its_own_time() -> None:
-    steering = Steering("run")
-    assert steering.take(NOON) == (SteeringState(), ())
-    reply(steering, SetArrivalRate(value=3))
-    reply(steering, Pause())
-    reply(steering, Pause())
-    expected = (
-        SteeringChange(at=NOON, command="set_arrival_rate", value=3),
-        SteeringChange(at=NOON, command="pause"),
-    )
-    assert steering.changes == ()
-    assert steering.take(NOON) == (SteeringState(paused=True, arrival_rate=3), expected)
-    assert steering.take(NOON)[1] == ()
-    assert steering.changes == expected
-
-
-def test_a_paused_engine_is_woken() -> None:
-    steering = Steering("run")
-    reply(steering, Pause())
-    threading.Timer(0.05, steering.apply, [Resume()]).start()
-    started = time.monotonic()
-    while steering.wait(10).paused:
-        pass
-    assert time.monotonic() - started < 5
 
 
 # What is a command

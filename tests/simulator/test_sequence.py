@@ -12,7 +12,8 @@ def messages(*places: tuple[int, int, int]) -> Messages:
     """(time, user, tie) each; the row of a user is the user."""
     time, user, tie = (np.array(column, dtype=np.int64) for column in zip(*places, strict=True))
     values = np.array([f"{t}/{u}/{i}" for t, u, i in places], dtype=object)
-    return Messages(time, user, tie, user, np.zeros(len(time), dtype=np.int64), values)
+    zeros = np.zeros(len(time), dtype=np.int64)
+    return Messages(time, user, tie, user, zeros, zeros - 1, values)
 
 
 def test_what_is_not_due_waits_and_order_does_not_depend_on_arrival() -> None:

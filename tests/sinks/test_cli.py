@@ -71,10 +71,21 @@ def test_a_mistake_is_a_message_and_not_a_traceback(store: Path) -> None:
     assert "cannot be answered" in out and "Traceback" not in out
 
 
-def test_the_prompt_takes_statements_over_several_lines_and_goes_on_after_mistakes(store: Path) -> None:
-    typed = "SELECT count(*)\n AS events_there FROM events;\nSELECT oops;\n;\n.tables\nSELECT 7 AS seven;\n.quit\n"
-    out = call("sql", "--store", str(store), stdin=typed)
+def test_the_prompt_takes_statements_over_several_lines_and_goes_on_after_mistakes(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = ["SELECT count(*)", " AS events_there FROM events;", "SELECT oops;", ";", ".tables", "SELECT 7 AS seven;"]
+    lines = iter([*typed, ".quit"])
+    with Store.open(store, read_only=True) as opened:
+        query.prompt(opened, ask=lambda _: next(lines))
+    out = capsys.readouterr().out
     assert "events_there" in out and "20" in out and "oops" in out and "item_popularity" in out and "seven" in out
+
+
+def test_statements_from_a_pipe_end_with_the_first_mistake_and_need_no_semicolon(store: Path) -> None:
+    out = call("sql", "--store", str(store), "--format", "csv", stdin="SELECT 3 AS three;\nSELECT 7 AS seven")
+    assert out.split() == ["three", "3", "seven", "7"], "no banner between the rows"
+    call("sql", "--store", str(store), stdin="SELECT oops;\nSELECT 7;", code=5)
 
 
 def test_the_prompt_survives_control_c_and_ends_at_the_end(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
