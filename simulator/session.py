@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from personas.errors import ControlError, SettingsError
+from personas.errors import BrokerError, ControlError, SettingsError
 from personas.logs import setup_logging
 from personas.pack import load_pack
 from personas.provenance import RunIdentity
@@ -70,7 +70,7 @@ def simulate_command(
             if run.state == "completed":
                 print_note(f"the topics stay at {broker.bootstrap_servers} until Ctrl-C; read them with, for example:")
                 print_note(f"  dayone sink {pack_name} --bootstrap-servers {broker.bootstrap_servers}")
-                wait_for_signal()
+                wait_for_signal(broker)
     if run.state == "stopped":
         raise typer.Exit(INTERRUPTED)
 
@@ -81,15 +81,16 @@ def broker_command(port: int) -> None:
         typer.echo(broker.bootstrap_servers)
         print_note("in memory; Ctrl-C ends it and its topics. Use it with --bootstrap-servers, or")
         print_note(f"  export DAYONE_KAFKA_BOOTSTRAP_SERVERS={broker.bootstrap_servers}")
-        wait_for_signal()
+        wait_for_signal(broker)
 
 
-def wait_for_signal() -> None:
-    """Until SIGINT or SIGTERM."""
+def wait_for_signal(broker: EmbeddedBroker) -> None:
+    """Until SIGINT or SIGTERM. BrokerError when the broker dies meanwhile."""
     stop = threading.Event()
     with signals_to(stop):
-        while not stop.wait(3600):
-            pass
+        while not stop.wait(1.0):
+            if not broker.alive:
+                raise BrokerError(f"the embedded broker at {broker.bootstrap_servers} died, and its topics with it")
 
 
 CONTROL_FORMS: dict[str, dict[str, Any]] = {

@@ -79,6 +79,10 @@ class Program:
         return []
 
 
+#: The default ports belong to the tests of the README, which may run at the same time.
+ANY_PORT = {"DAYONE_SIMULATOR_METRICS_PORT": "0", "DAYONE_SINK_METRICS_PORT": "0"}
+
+
 @dataclass
 class Starter:
     """Starts programs in one folder. `environment` is added to a clean one without settings of Dayone's."""
@@ -95,7 +99,7 @@ class Starter:
         with (self.folder / f"{number}.out").open("wb") as out, (self.folder / f"{number}.err").open("wb") as err:
             process = subprocess.Popen(
                 command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True,
-                env={**clean, "PYTHONPATH": str(ROOT), **(env or {})},
+                env={**clean, **ANY_PORT, "PYTHONPATH": str(ROOT), **(env or {})},
             )  # fmt: skip
         self.started.append(Program(process, self.folder, number))
         return self.started[-1]

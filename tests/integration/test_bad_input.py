@@ -236,3 +236,14 @@ def send(servers: str, topic: str, values: list[bytes]) -> None:
             on_delivery=lambda error, _: faults.append(str(error)) if error else None,
         )  # fmt: skip
     assert producer.flush(20) == 0 and not faults, faults
+
+
+def test_a_broker_that_dies_is_noticed(dayone: Starter) -> None:
+    import psutil
+
+    broker = dayone("broker", "--port", 0)
+    until(lambda: "DAYONE_KAFKA_BOOTSTRAP_SERVERS" in broker.err, broker)
+    for child in psutil.Process(broker.process.pid).children(recursive=True):
+        if "tansu" in child.name():
+            child.kill()
+    refused(broker, 4, "died")
