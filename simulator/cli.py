@@ -48,7 +48,7 @@ def simulate(
     json_output: Json = False,
 ) -> None:
     """Play users and send what they do to Kafka. Started again, the same command goes on where the topics end."""
-    from simulator.session import simulate_command
+    from simulator.commands import simulate_command
 
     options = _settings(bootstrap_servers, partitions, batch_events, metrics_port, log_format)
     simulate_command(
@@ -101,7 +101,7 @@ def broker(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any.")] = 9092,
 ) -> None:
     """Run the embedded Kafka-compatible broker by itself (in memory; ends with Ctrl-C)."""
-    from simulator.session import broker_command
+    from simulator.commands import broker_command
 
     broker_command(port)
 
@@ -116,7 +116,7 @@ def control(
     json_output: Json = False,
 ) -> None:
     """Steer a running simulator: dayone control pause | resume | stop | arrival-rate 2 | problem-rate 10."""
-    from simulator.session import control_command
+    from simulator.commands import control_command
 
     control_command(command, value, run, timeout, _settings(bootstrap_servers), json_output)
 

@@ -26,9 +26,9 @@ from personas.connection import KafkaConnection
 from personas.errors import DayoneError, StoreError
 from personas.logs import setup_logging
 from simulator.broker import EmbeddedBroker, dismiss, guard
+from simulator.commands import INTERRUPTED, make_order, outcome, print_note, progress_of
 from simulator.daemon import Order, run_order, signals_to
 from simulator.run import Run
-from simulator.session import INTERRUPTED, make_order, outcome, print_note, progress_of
 from simulator.settings import SimulatorSettings, child_environment
 
 MEGABYTE = 1_000_000
