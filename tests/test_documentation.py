@@ -39,6 +39,8 @@ SECTIONS = [
 ]
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 SHELL = {"bash", "sh", "console", "shell"}
+#: Only a section that names them needs them: another test may hold them for a moment.
+DEFAULT_PORTS = (9101, 9102)
 #: A block that is only shown: a picture, output, or a language that nothing here runs.
 SHOWN = {"", "text", "mermaid", "toml", "csv", "dockerfile", "ini", "diff", "java", "javascript", "go"}
 
@@ -107,6 +109,8 @@ def run_block(session: Session, block: Block) -> None:
 def run_section(section: Section, folder: Path) -> list[str]:
     """Run all blocks of a section; returns the programs that some of them needed and that are missing."""
     session, missing = session_in(folder), list[str]()
+    if not any(f":{port}" in block.text for block in section.blocks for port in DEFAULT_PORTS):
+        session.environment.update({f"DAYONE_{room}_METRICS_PORT": "0" for room in ("SIMULATOR", "SINK")})
     try:
         for block in section.blocks:
             needs = [name.strip() for name in block.directives.get("needs", "").split(",") if name.strip()]
