@@ -10,8 +10,10 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -106,9 +108,24 @@ def run_block(session: Session, block: Block) -> None:
         assert block.language in SHOWN, f"{place}: no test knows how to run {block.language}"
 
 
+def wait_for_ports() -> None:
+    """Until nobody holds a default port any more, at most half a minute."""
+    deadline = time.monotonic() + 30
+    for port in DEFAULT_PORTS:
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", port))
+                    break
+                except OSError:
+                    time.sleep(0.2)
+
+
 def run_section(section: Section, folder: Path) -> list[str]:
     """Run all blocks of a section; returns the programs that some of them needed and that are missing."""
     session, missing = session_in(folder), list[str]()
+    wait_for_ports()
     if not any(f":{port}" in block.text for block in section.blocks for port in DEFAULT_PORTS):
         session.environment.update({f"DAYONE_{room}_METRICS_PORT": "0" for room in ("SIMULATOR", "SINK")})
     try:
