@@ -40,7 +40,7 @@ HOMES = {
         "simulator/control.py",
         "sinks/subscriber.py",
     ),
-    "duckdb": ("sinks/store.py",),
+    "duckdb": ("sinks/database.py",),
     "faststream": ("simulator/control.py", "sinks/subscriber.py"),
     "kafka": ("simulator/topic_admin.py",),
     "prometheus_client": ("simulator/telemetry.py", "sinks/telemetry.py"),
@@ -151,7 +151,7 @@ BAD = [
     ("sinks/ingest.py", "from .training import splits", "must not import sinks.training.splits"),
     ("sinks/ingest.py", "from sinks import training", "must not import sinks.training"),
     ("sinks/training/splits.py", "from ..proof import scores", "must not import sinks.proof.scores"),
-    ("sinks/ingest.py", "from duckdb import connect", "duckdb is imported only in sinks/store.py"),
+    ("sinks/ingest.py", "from duckdb import connect", "duckdb is imported only in sinks/database.py"),
     ("sinks/cli.py", "import importlib\nimportlib.import_module('duckdb')", "duckdb is imported only in"),
     ("simulator/daemon.py", "from simulator.cli import app", "nothing below a cli imports it"),
     ("simulator/daemon.py", "from . import cli", "nothing below a cli imports it"),
@@ -173,7 +173,7 @@ def test_each_rule_can_fail(path: str, source: str, fault: str) -> None:
 
 
 GOOD = [
-    ("sinks/store.py", "import duckdb"),
+    ("sinks/database.py", "import duckdb"),
     ("sinks/cli.py", "def sql():\n    import rich"),
     ("sinks/cli.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import rich"),
     ("sinks/ingest.py", "from personas.event import Envelope\nfrom . import store"),
