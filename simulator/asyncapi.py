@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from personas import event as contract
+from personas import letters
 from personas.provenance import RunManifest
 from personas.topics import (
     CONTROL,
@@ -46,8 +47,6 @@ _TYPES: dict[str, Json] = {
     "strings": {"type": "array", "items": {"type": "string"}},
 }
 _COMMANDS = (steering.Pause, steering.Resume, steering.Stop, steering.SetArrivalRate, steering.SetProblemRate)
-#: The headers of a dead letter, by which its origin can be found.
-_LETTER_HEADERS = ("origin-topic", "origin-partition", "origin-offset", "reason", "detail")
 
 
 def document(pack: Pack, partitions: int = DEFAULT_PARTITIONS) -> Json:
@@ -112,7 +111,13 @@ def _messages(pack: Pack) -> tuple[Json, Json]:
         "name": "dead_letter",
         "summary": "A record that could not be decoded, as it came, with its origin and the reason in the headers",
         "contentType": "application/octet-stream",
-        "headers": {"type": "object", "properties": {name: {"type": "string"} for name in _LETTER_HEADERS}},
+        "headers": {
+            "type": "object",
+            "properties": {
+                name: {"type": "string", "description": meaning}
+                for name, meaning in {**letters.LETTER_HEADERS, **letters.MARK_HEADERS}.items()
+            },
+        },
         "payload": {"type": "string", "format": "binary"},
     }
     return messages, schemas

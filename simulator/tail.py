@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from personas.connection import KafkaConnection
 from personas.errors import BrokerError
+from personas.letters import is_replay
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer
@@ -36,9 +37,9 @@ def last_messages(
     """Per partition the value of the last record for which `accept` is true, or None where there is none.
 
     Reads backwards in windows that grow, each record at most once, so a run that wrote last costs a few records and
-    one that is not there costs the whole partition. Records without a value (deletions) are never accepted. Gaps
-    left by compaction are stepped over. Raises BrokerError when the topic or the broker is not there, or after
-    `timeout` seconds in all.
+    one that is not there costs the whole partition. Records without a value (deletions) are never accepted, nor are
+    replayed dead letters, which stand behind what was written after them. Gaps left by compaction are stepped over.
+    Raises BrokerError when the topic or the broker is not there, or after `timeout` seconds in all.
     """
     wanted = sorted(set(partitions))
     found: dict[int, bytes | None] = dict.fromkeys(wanted)
@@ -114,7 +115,7 @@ class _Reader:
             if error is None:
                 stop = stops[number]
                 if number in unfinished and (stop is None or message.offset() < stop):
-                    yield number, message.offset(), message.value()
+                    yield number, message.offset(), None if is_replay(message.headers()) else message.value()
                 if stop is None or message.offset() + 1 < stop:
                     continue
             elif error.code() != KafkaError._PARTITION_EOF:

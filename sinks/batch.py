@@ -5,9 +5,11 @@ Knows the reasons for which a message is refused and nothing else: no Kafka clie
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from personas.letters import Headers
 
 if TYPE_CHECKING:
     import pyarrow
@@ -34,13 +36,15 @@ KEPT_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class Messages:
-    """Messages of one topic as they came, column by column, in the order of arrival."""
+    """Messages of one topic as they came, column by column, in the order of arrival. `headers` gives those of the
+    message at a place: only dead letters need them, so nobody else pays for them."""
 
     topic: str
     partitions: Sequence[int]
     offsets: Sequence[int]
     keys: Sequence[bytes | None]
     values: Sequence[bytes | None]
+    headers: Callable[[int], Headers] = field(default=lambda place: (), kw_only=True)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -48,7 +52,8 @@ class Messages:
     def take(self, rows: Sequence[int]) -> Messages:
         """Only the messages at these places, in this order."""
         columns = (self.partitions, self.offsets, self.keys, self.values)
-        return Messages(self.topic, *([column[row] for row in rows] for column in columns))  # type: ignore[arg-type]
+        taken = ([column[row] for row in rows] for column in columns)
+        return Messages(self.topic, *taken, headers=lambda place: self.headers(rows[place]))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ class DeadLetter:
     detail: str
     key: bytes | None
     value: bytes | None
+    headers: Headers = ()
 
 
 @dataclass(frozen=True)

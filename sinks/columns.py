@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from personas.event import Envelope
+from personas.letters import Headers
 from personas.provenance import RunManifest
 from sinks.batch import KEPT_BYTES, DeadLetter
 
@@ -71,7 +72,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         [
             ("cluster_id", _TEXT), ("topic", _TEXT), ("topic_partition", pa.int32()), ("topic_offset", pa.int64()),
             ("reason", _TEXT), ("detail", _TEXT), ("key", pa.binary()), ("value", pa.binary()),
-            ("value_bytes", pa.int64()), ("received", _TIME),
+            ("value_bytes", pa.int64()), ("received", _TIME), ("headers", _TEXT),
         ]
     ),
 }  # fmt: skip
@@ -208,6 +209,14 @@ def sequences(ids: pa.Array, sessions: pa.Array) -> pa.Array:
     return numbers
 
 
+def headers_as_json(headers: Headers) -> str | None:
+    """A record's headers as a JSON list of [name, value], values in base64; null where there are none. Headers that
+    take more than KEPT_BYTES are not kept."""
+    if not headers or sum(len(name) + len(value or b"") for name, value in headers) > KEPT_BYTES:
+        return None
+    return msgspec.json.encode(headers).decode()
+
+
 def dead_letter_table(letters: Sequence[DeadLetter], cluster_id: str, received: datetime) -> pa.Table:
     """The rows of `dead_letters`; keys and values are cut to KEPT_BYTES, beside the true size of the value."""
     columns = {
@@ -221,5 +230,6 @@ def dead_letter_table(letters: Sequence[DeadLetter], cluster_id: str, received: 
         "value": [None if letter.value is None else letter.value[:KEPT_BYTES] for letter in letters],
         "value_bytes": [None if letter.value is None else len(letter.value) for letter in letters],
         "received": [received] * len(letters),
+        "headers": [headers_as_json(letter.headers) for letter in letters],
     }
     return pa.table(columns, schema=SCHEMAS["dead_letters"])

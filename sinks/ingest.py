@@ -254,8 +254,10 @@ def _halve(
 
 
 def _letter(messages: b.Messages, row: int, reason: str, detail: str) -> b.DeadLetter:
-    places = (messages.partitions[row], messages.offsets[row])
-    return b.DeadLetter(messages.topic, *places, reason, detail, messages.keys[row], messages.values[row])
+    return b.DeadLetter(
+        messages.topic, messages.partitions[row], messages.offsets[row], reason, detail, messages.keys[row],
+        messages.values[row], messages.headers(row),
+    )  # fmt: skip
 
 
 def _without_duplicates(name: str, rows: pa.Table) -> pa.Table:

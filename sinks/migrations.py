@@ -145,5 +145,19 @@ CREATE VIEW item_popularity AS
 COMMENT ON VIEW item_popularity IS 'Events, sessions and users by item';
 """
 
+_REPLAYS = """
+ALTER TABLE dead_letters ADD COLUMN headers JSON;
+COMMENT ON COLUMN dead_letters.headers IS 'Headers of the message, [[name, value in base64]]; null where it had none';
+
+CREATE TABLE dead_letter_replays (
+    cluster_id VARCHAR NOT NULL, topic VARCHAR NOT NULL, topic_partition INTEGER NOT NULL,
+    topic_offset BIGINT NOT NULL, replayed TIMESTAMPTZ NOT NULL);
+COMMENT ON TABLE dead_letter_replays IS 'Which dead letters were sent to their topics again, and when';
+"""
+
 #: Every step by name, in the order of application.
-MIGRATIONS: tuple[tuple[str, str], ...] = (("tables", _TABLES), ("analyst_views", _VIEWS))
+MIGRATIONS: tuple[tuple[str, str], ...] = (
+    ("tables", _TABLES),
+    ("analyst_views", _VIEWS),
+    ("dead_letter_replays", _REPLAYS),
+)

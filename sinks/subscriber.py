@@ -35,9 +35,10 @@ from faststream.confluent.message import FAKE_CONSUMER
 from faststream.middlewares import AckPolicy
 
 from personas.connection import KafkaConnection
-from personas.errors import BrokerError, DeliveryError
-from personas.topics import dead_letter_topic
-from sinks.batch import KEPT_BYTES, DeadLetter, Messages, Partition, Positions
+from personas.errors import BrokerError
+from personas.letters import Headers
+from sinks.batch import DeadLetter, Messages, Partition, Positions
+from sinks.dead_letters.topics import Outbox
 from sinks.source import Cluster, Handler
 
 log = logging.getLogger("dayone.sink.kafka")
@@ -51,9 +52,6 @@ CONSUMER: dict[str, Any] = {
     "check.crcs": True,
     "reconnect.backoff.max.ms": 1_000,
 }
-#: A dead letter longer than this would not fit on a topic with Kafka's default limits: it is cut to KEPT_BYTES.
-LETTER_BYTES = 900 * 1024
-_LETTERS_AT_ONCE = 1000
 
 
 def columns_of(batch: Sequence[Message]) -> list[Messages]:
@@ -68,9 +66,14 @@ def columns_of(batch: Sequence[Message]) -> list[Messages]:
             [message.offset() for message in run],
             [message.key() for message in run],
             [message.value() for message in run],
+            headers=_headers_in(run),
         )
         for topic, run in groups.items()
     ]
+
+
+def _headers_in(run: Sequence[Any]) -> Callable[[int], Headers]:
+    return lambda place: tuple(run[place].headers() or ())
 
 
 class KafkaSource:
@@ -97,7 +100,7 @@ class KafkaSource:
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-admin")
         self._broker: KafkaBroker | None = None
         self._raw: Any = None
-        self._topics_without_dlq: set[str] = set()
+        self._outbox = Outbox(connection, group)
 
     async def describe(self, timeout: float) -> Cluster:
         """See Source."""
@@ -150,8 +153,6 @@ class KafkaSource:
             config={**{k: v for k, v in self._options.items() if k != "bootstrap.servers"}, **self._consumer},  # type: ignore[arg-type]
             client_id="dayone-sink",
             allow_auto_create_topics=False,
-            compression_type="zstd",
-            enable_idempotence=True,
             graceful_timeout=60.0,
             logger=self._logger,
             log_level=logging.DEBUG,
@@ -193,50 +194,20 @@ class KafkaSource:
 
     async def publish_dead(self, letters: Sequence[DeadLetter]) -> None:
         """See Source. A dead-letter topic that does not exist is warned of once; the table has the letter."""
-        for start in range(0, len(letters), _LETTERS_AT_ONCE):
-            await asyncio.gather(*map(self._publish, letters[start : start + _LETTERS_AT_ONCE]))
-
-    async def _publish(self, letter: DeadLetter) -> None:
-        topic = dead_letter_topic(letter.topic)
-        if self._broker is None or topic in self._topics_without_dlq:
-            return
-        value, headers = letter.value or b"", letter_headers(letter)
-        if len(value) > LETTER_BYTES:
-            value = value[:KEPT_BYTES]
-        try:
-            await self._broker.publish(value, topic, key=letter.key, headers=headers)
-        except KafkaException as error:
-            code = error.args[0].code()
-            if code not in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION):
-                raise DeliveryError(f"{topic}: a dead letter could not be delivered ({_words(error)}).") from error
-            self._topics_without_dlq.add(topic)
-            log.warning("%s does not exist: dead letters go to the database alone", topic)
+        await asyncio.to_thread(self._outbox.publish, letters)
 
     async def stop(self) -> None:
         """See Source."""
         if self._broker is not None:
             broker, self._broker, self._raw = self._broker, None, None
             await broker.stop()
+            self._outbox.close()
 
     async def close(self) -> None:
         """Stop, and let go of the connection used by `describe`."""
         await self.stop()
         self._threads.shutdown(wait=False)
         self._admin = None
-
-
-def letter_headers(letter: DeadLetter) -> dict[str, str]:
-    """The headers of a dead letter: where it was, why it is dead, and its true size where it was cut."""
-    headers = {
-        "origin-topic": letter.topic,
-        "origin-partition": str(letter.partition),
-        "origin-offset": str(letter.offset),
-        "reason": letter.reason,
-        "detail": letter.detail[:500],
-    }
-    if len(letter.value or b"") > LETTER_BYTES:
-        headers["truncated-from-bytes"] = str(len(letter.value or b""))
-    return headers
 
 
 async def _parse(batch: tuple[Message, ...]) -> KafkaMessage:

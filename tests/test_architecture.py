@@ -39,6 +39,7 @@ HOMES = {
         "simulator/tail.py",
         "simulator/control.py",
         "sinks/subscriber.py",
+        "sinks/dead_letters/topics.py",
     ),
     "duckdb": ("sinks/database.py",),
     "faststream": ("simulator/control.py", "sinks/subscriber.py"),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 
 from personas.connection import KafkaConnection
 from personas.errors import BrokerError
@@ -48,7 +49,16 @@ def test_last_of_each_partition(embedded_broker: EmbeddedBroker, topic: str) -> 
     assert last_messages(connection, topic, range(4), of_run(b"a")) == expected
     assert last_messages(connection, topic, [3, 1], of_run(b"a")) == {1: b"a0", 3: b"a2999"}
     assert last_messages(connection, topic, range(4), of_run(b"b")) == dict.fromkeys(range(4))
-    assert last_messages(connection, topic, [], of_run(b"a")) == {}
+
+
+def test_a_replayed_dead_letter_is_not_the_last_message(embedded_broker: EmbeddedBroker, topic: str) -> None:
+    """It stands at the end, but is from the middle: a run that took it for its end would go back and play again."""
+    write(embedded_broker.connection, topic, 0, [b"a1", b"a2"])
+    producer = Producer(embedded_broker.connection.client_options())
+    producer.produce(topic, b"a0", b"k", 0, headers=[("replay-of", f"{topic}/0/0".encode())])
+    assert producer.flush(20) == 0
+    assert last_messages(embedded_broker.connection, topic, [0], of_run(b"a")) == {0: b"a2"}
+    assert last_messages(embedded_broker.connection, topic, [], of_run(b"a")) == {}
 
 
 @pytest.mark.parametrize("after", [0, 1, 99, 100, 101, 1100, 12_345])
