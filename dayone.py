@@ -37,6 +37,9 @@ Exit codes:
   5    the database is missing, locked, read-only, full or of another version
   6    an address to listen on is in use
   7    a steering command was refused
+  8    a training set cannot be built or read
+  9    a gate holds a training set back
+  10   a signature, sum, lineage or audit log does not hold
   130  interrupted (Ctrl-C, SIGTERM), after a clean drain
 """
 

@@ -7,7 +7,10 @@
     │   └── DeliveryError          4   messages could not be delivered after all retries
     ├── StoreError                 5   the database is missing, locked, read-only, full or of another version
     ├── PortError                  6   an address that should be ours is in use
-    └── ControlError               7   a steering command was refused
+    ├── ControlError               7   a steering command was refused
+    ├── TrainingError              8   a training set cannot be built or read
+    │   └── GateError              9   a gate holds it back
+    └── AuditError                10   a signature, a sum, a lineage or an audit log does not hold
 
 Exit code 0 is success and 130 is an interruption (Ctrl-C, SIGTERM) after a clean drain.
 """
@@ -93,3 +96,21 @@ class ControlError(DayoneError):
     """A steering command was refused; nothing changed."""
 
     exit_code = 7
+
+
+class TrainingError(DayoneError):
+    """A training set cannot be built or read as asked; nothing was published."""
+
+    exit_code = 8
+
+
+class GateError(TrainingError):
+    """A gate found the data not fit to be published; nothing was."""
+
+    exit_code = 9
+
+
+class AuditError(DayoneError):
+    """Something signed, summed or chained is not what it was: a file, a row, a lineage, an audit log."""
+
+    exit_code = 10

@@ -1,0 +1,152 @@
+"""What of a store goes into a training set: which runs and users, in which split; and the relations that tasks read.
+
+Everything happens in temporary tables and views of the builder's own connection; the store is not written. The users
+are chosen once (`chosen_users_all`); a shard then names some of them (`shard_users`) and the views of task.py show
+those users alone, so a task's SQL knows nothing of splits and shards, and the memory a build needs is bounded by a
+shard. Knows the tables, no task and no file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from personas.errors import TrainingError
+from personas.provenance import fingerprint
+from sinks.training.split import Split, assignment
+
+if TYPE_CHECKING:
+    from sinks.store import Store
+
+#: Users of the whole selection are cut into shards of about this many events.
+EVENTS_PER_SHARD = 500_000
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of a store that a training set was made from: what was read of Kafka, and which runs. Two stores with
+    the same snapshot hold the same rows, because rows and offsets are committed together."""
+
+    product: str
+    runs: tuple[dict[str, Any], ...]
+    offsets: tuple[dict[str, Any], ...]
+    events: int
+    users: int
+    committed: str
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what the rows depend on."""
+        return fingerprint([self.product, [run["run_id"] for run in self.runs], self.offsets, self.events])
+
+
+def choose(store: Store, *, product: str | None, runs: Sequence[str], split: Split) -> Snapshot:
+    """Make the relations for these runs (all of the product's where none is named). TrainingError where the store has
+    no events, several products and none named, or a run is not there."""
+    chosen_product = _product(store, product)
+    known = [
+        row["run_id"]
+        for row in store.query(
+            "SELECT DISTINCT run_id FROM events WHERE product = ? ORDER BY ALL", [chosen_product]
+        ).to_pylist()
+    ]
+    missing = [run for run in runs if run not in known]
+    if missing:
+        raise TrainingError(
+            f"{store.path} has no events of run {missing[0]!r} of {chosen_product}.",
+            hint=f"Runs with events: {', '.join(known)}.",
+        )
+    wanted = sorted(set(runs)) or known
+    store.query("CREATE OR REPLACE TEMP TABLE chosen_runs AS SELECT unnest(?) AS run_id", [wanted])
+    store.query(
+        "CREATE OR REPLACE TEMP TABLE chosen_users_all AS "
+        "SELECT run_id, user_id, min(time) AS first_seen, max(time) AS last_seen, count(*) AS events, "
+        "'synthetic' AS origin, any_value(generator) AS generator, max(generation) AS generation, 1.0 AS mixing_weight "
+        "FROM events SEMI JOIN chosen_runs USING (run_id) WHERE product = ? GROUP BY ALL ORDER BY run_id, user_id",
+        [chosen_product],
+    )
+    _make_views(store, chosen_product)
+    store.query(f"CREATE OR REPLACE TEMP TABLE split_users AS {assignment(split)} ORDER BY run_id, user_id")
+    return _snapshot(store, chosen_product, wanted)
+
+
+def shards(store: Store, split: str) -> int:
+    """Into how many shards a split is cut; 0 where it has no users."""
+    rows = store.query("SELECT coalesce(sum(events), 0)::BIGINT AS n FROM split_users WHERE split = ?", [split])
+    return -(-rows.column("n")[0].as_py() // EVENTS_PER_SHARD)
+
+
+def use_shard(store: Store, split: str, shard: int, of: int) -> None:
+    """Let the relations show the users of one shard of a split alone."""
+    store.query(
+        "CREATE OR REPLACE TEMP TABLE shard_users AS SELECT * FROM split_users WHERE split = ? AND bucket % ? = ?",
+        [split, of, shard],
+    )
+
+
+def _product(store: Store, product: str | None) -> str:
+    found = store.query("SELECT DISTINCT product FROM events ORDER BY ALL").column("product").to_pylist()
+    if not found:
+        raise TrainingError(
+            f"{store.path} holds no events: there is nothing to train on.",
+            hint="Fill it first: `dayone up PACK`, or `dayone sink PACK` beside a running simulator.",
+        )
+    if product is None and len(found) == 1:
+        return str(found[0])
+    if product not in found:
+        raise TrainingError(
+            f"{store.path} holds {len(found)} product(s): {', '.join(found)}"
+            + (f"; {product!r} is not among them." if product else "."),
+            hint="Name one with --product.",
+        )
+    return str(product)
+
+
+def _make_views(store: Store, product: str) -> None:
+    """The relations of task.py, over `shard_users`."""
+    store.query("CREATE OR REPLACE TEMP TABLE chosen_products AS SELECT ? AS product", [product])
+    store.query("CREATE OR REPLACE TEMP TABLE shard_users AS SELECT *, '' AS split, 0 AS bucket, "
+                "last_seen AS until FROM chosen_users_all LIMIT 0")  # fmt: skip
+    for name, query in _VIEWS.items():
+        store.query(f"CREATE OR REPLACE TEMP VIEW {name} AS {query}")
+
+
+_VIEWS = {
+    "chosen_users": "SELECT run_id, user_id, first_seen, until, origin, generator, generation, "
+    "mixing_weight AS weight FROM shard_users",
+    "chosen_sessions": "SELECT run_id, user_id, session_id, number, started, ended, device, converted, value, "
+    "person.origin, session.generator, session.generation, "
+    "person.mixing_weight * coalesce(truth.weight, 1) AS weight "
+    "FROM sessions AS session JOIN shard_users AS person USING (run_id, user_id) "
+    "LEFT JOIN (SELECT run_id, session_id, weight FROM labels WHERE kind = 'session') AS truth "
+    "USING (run_id, session_id) WHERE session.ended < person.until",
+    "chosen_events": "SELECT run_id, user_id, session_id, sequence, time, type, item_id, properties "
+    "FROM events SEMI JOIN chosen_sessions USING (run_id, user_id, session_id)",
+    "chosen_labels": "SELECT labels.* FROM labels SEMI JOIN shard_users USING (run_id, user_id)",
+    "chosen_items": "SELECT item_id, title, category, price, quality, launch_day, text FROM items "
+    "SEMI JOIN chosen_products USING (product)",
+}
+
+
+def _snapshot(store: Store, product: str, runs: Sequence[str]) -> Snapshot:
+    listed = store.query(
+        "SELECT run_id, any_value(pack_fingerprint) AS pack_fingerprint, any_value(seed) AS seed, "
+        "any_value(generator) AS generator, max(generation) AS generation, "
+        "list(state ORDER BY shard) AS states, max(days) AS days "
+        "FROM runs SEMI JOIN chosen_runs USING (run_id) GROUP BY run_id ORDER BY run_id"
+    ).to_pylist()
+    described = {run["run_id"]: run for run in listed}
+    offsets = store.query("SELECT cluster_id, topic, partition, next_offset FROM offsets ORDER BY ALL").to_pylist()
+    totals = store.query(
+        "SELECT sum(events)::BIGINT AS events, count(*) AS users FROM chosen_users_all"
+    ).to_pylist()[0]
+    committed = store.query("SELECT strftime(max(updated), '%Y-%m-%dT%H:%M:%SZ') AS at FROM ingests").column("at")
+    return Snapshot(
+        product=product,
+        runs=tuple(described.get(run, {"run_id": run}) for run in runs),
+        offsets=tuple(offsets),
+        events=totals["events"],
+        users=totals["users"],
+        committed=committed[0].as_py() or "",
+    )

@@ -1,0 +1,59 @@
+"""Who is in which split, and until when: train, valid and test, by user or by time.
+
+A user is in one split alone, and so are the user's sessions. `user`: by a hash of (seed, user). `time`: by the moment
+of the user's first event; the users who came first train, and nothing that they did after the valid users began to
+come is used, so a model is judged on newcomers of a later time, as it will be on the day it is used. A session that
+reaches over the end of its split is left out whole.
+
+The hash is MD5's lower 64 bits (RFC 1321): the same in every version of DuckDB, which its own `hash()` is not.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SPLITS = ("train", "valid", "test")
+
+
+class Split(BaseModel):
+    """How users are divided. Shares are of users; train gets what is left."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    by: Literal["user", "time"] = "user"
+    valid: float = Field(0.1, ge=0, lt=1)
+    test: float = Field(0.1, ge=0, lt=1)
+    seed: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> Split:
+        if self.valid + self.test >= 1:
+            raise ValueError("valid and test together leave nothing to train on")
+        return self
+
+
+def assignment(split: Split) -> str:
+    """SQL that gives `chosen_users_all` (run_id, user_id, first_seen, last_seen, …) the columns split, until, bucket.
+
+    Bound parameters: none. `bucket` is a hash of the user from 0 to 999,999, for cutting a split into shards."""
+    if split.by == "user":
+        place = f"md5_number_lower('{split.seed}/split/' || user_id) % 1000000 / 1000000.0"
+        until = "max(last_seen) OVER () + INTERVAL 1 MILLISECOND"
+    else:
+        place = "(row_number() OVER (ORDER BY first_seen, user_id) - 1) / count(*) OVER ()"
+        until = (
+            "CASE split WHEN 'train' THEN coalesce(min(first_seen) FILTER (split <> 'train') OVER (), last) "
+            "WHEN 'valid' THEN coalesce(min(first_seen) FILTER (split = 'test') OVER (), last) ELSE last END"
+        )
+    train, valid = 1 - split.valid - split.test, 1 - split.test
+    return f"""
+        WITH placed AS (SELECT *, {place} AS place FROM chosen_users_all),
+        named AS (
+            SELECT * EXCLUDE (place), max(last_seen) OVER () + INTERVAL 1 MILLISECOND AS last,
+                   CASE WHEN place < {train!r} THEN 'train' WHEN place < {valid!r} THEN 'valid' ELSE 'test' END AS split
+            FROM placed)
+        SELECT * EXCLUDE (last), {until} AS until,
+               md5_number_lower('{split.seed}/bucket/' || user_id) % 1000000 AS bucket
+        FROM named"""  # noqa: S608 - numbers of ours
