@@ -16,7 +16,8 @@ from typer.main import get_group
 import personas.cli
 import simulator.cli
 import sinks.cli
-from personas.errors import DayoneError
+import sinks.training.cli
+from personas.errors import EXIT_CODES, DayoneError
 
 if TYPE_CHECKING:
     from typer._click import Context, HelpFormatter
@@ -25,23 +26,8 @@ ROOMS = {
     "Who comes, and what they meet": personas.cli.app,
     "When they come, and what they do": simulator.cli.app,
     "What we keep": sinks.cli.app,
+    "What models learn from": sinks.training.cli.app,
 }
-
-EXIT_CODES = """\b
-Exit codes:
-  0    success
-  1    an error that has no code of its own
-  2    a wrong option or environment variable
-  3    a pack (product, personas, catalogue) is wrong
-  4    Kafka is away, refuses, or has other topics than expected
-  5    the database is missing, locked, read-only, full or of another version
-  6    an address to listen on is in use
-  7    a steering command was refused
-  8    a training set cannot be built or read
-  9    a gate holds a training set back
-  10   a signature, sum, lineage or audit log does not hold
-  130  interrupted (Ctrl-C, SIGTERM), after a clean drain
-"""
 
 
 class FrontDoor(TyperGroup):

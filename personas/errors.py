@@ -19,6 +19,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: The same for `dayone --help`.
+EXIT_CODES = """\b
+Exit codes:
+  0    success
+  1    an error that has no code of its own
+  2    a wrong option or environment variable
+  3    a pack (product, personas, catalogue) is wrong
+  4    Kafka is away, refuses, or has other topics than expected
+  5    the database is missing, locked, read-only, full or of another version
+  6    an address to listen on is in use
+  7    a steering command was refused
+  8    a training set cannot be built or read
+  9    a gate holds a training set back
+  10   a signature, sum, lineage or audit log does not hold
+  130  interrupted (Ctrl-C, SIGTERM), after a clean drain
+"""
+
 
 class DayoneError(Exception):
     """Base of every deliberate error. `hint` says how to mend it, in one sentence."""

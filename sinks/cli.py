@@ -5,13 +5,12 @@ Imports nothing heavy at the top, so that `dayone --help` comes at once.
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from personas.errors import DayoneError
+from personas.console import told_errors
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -54,7 +53,7 @@ def sink(
     as_json: Annotated[bool, typer.Option("--json", help="The summary as one JSON object for machines.")] = False,
 ) -> None:
     """Keep what is on Kafka: read the topics of PACK into DuckDB until stopped (Ctrl-C drains, and loses nothing)."""
-    with _errors():
+    with told_errors():
         from personas.logs import setup_logging
         from sinks.settings import load_settings
 
@@ -89,7 +88,7 @@ def sql(
     format: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.table,  # noqa: A002
 ) -> None:
     """Ask the database: one statement, or a prompt; it cannot be changed. Start with: dayone sql .tables"""
-    with _errors():
+    with told_errors():
         from sinks import query as asking
         from sinks.settings import load_settings
         from sinks.store import Store
@@ -108,7 +107,7 @@ def summary(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object for machines.")] = False,
 ) -> None:
     """Say what is in the database: users, sessions, events, funnel, top items, dead letters."""
-    with _errors():
+    with told_errors():
         from sinks.settings import load_settings
 
         _print_summary(load_settings(store=store).store, run, as_json)
@@ -122,7 +121,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list for machines.")] = False,
 ) -> None:
     """Judge every stored event by the product's preconditions, by SQL alone; exit code 1 where one does not hold."""
-    with _errors():
+    with told_errors():
         from dataclasses import asdict
 
         from personas.pack import load_pack
@@ -162,18 +161,3 @@ def _print_summary(store: str, run: str | None, as_json: bool) -> None:
 
     summing.show(found, Console(highlight=False))
 
-
-class _errors:  # noqa: N801 - reads as a word of the language
-    """Errors of ours become a message and an exit code, also when the front door is not there."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, DayoneError):
-            from personas.console import fail
-
-            fail(error)
-        if isinstance(error, BrokenPipeError):
-            sys.stderr.close()
-            raise SystemExit(0)

@@ -87,3 +87,18 @@ def stored(name: str, *, users: int, days: float, problem_rate: float = 1.0) -> 
     store = Store.open(MEMORY)
     store_records(store, pack_of(name), producer.records)
     return store, simulation.identity.run_id
+
+
+@lru_cache
+def records_of(name: str, *, users: int, days: float, problem_rate: float = 1.0) -> tuple[Record, ...]:
+    """Everything that a run sends."""
+    producer = MemoryProducer()
+    simulation_of(name, users=users, problem_rate=problem_rate, producer=producer).advance(round(days * DAY_MS))
+    return tuple(producer.records)
+
+
+def filled_store(name: str, *, users: int, days: float, problem_rate: float = 1.0) -> Store:
+    """A database in memory of one's own, with a run in it; to be changed at will."""
+    store = Store.open(MEMORY)
+    store_records(store, pack_of(name), list(records_of(name, users=users, days=days, problem_rate=problem_rate)))
+    return store

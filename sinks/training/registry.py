@@ -26,7 +26,8 @@ def all_tasks() -> dict[str, Task]:
         loaded = importlib.import_module(f"{tasks.__name__}.{module.name}")
         for value in vars(loaded).values():
             if isinstance(value, type) and value.__module__ == loaded.__name__ and hasattr(value, "query"):
-                found[value.name] = value()
+                task: Task = value()
+                found[task.name] = task
     return dict(sorted(found.items()))
 
 

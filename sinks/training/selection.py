@@ -74,7 +74,8 @@ def choose(store: Store, *, product: str | None, runs: Sequence[str], split: Spl
 def shards(store: Store, split: str) -> int:
     """Into how many shards a split is cut; 0 where it has no users."""
     rows = store.query("SELECT coalesce(sum(events), 0)::BIGINT AS n FROM split_users WHERE split = ?", [split])
-    return -(-rows.column("n")[0].as_py() // EVENTS_PER_SHARD)
+    events = int(rows.column("n")[0].as_py())
+    return -(-events // EVENTS_PER_SHARD)
 
 
 def use_shard(store: Store, split: str, shard: int, of: int) -> None:
@@ -138,9 +139,7 @@ def _snapshot(store: Store, product: str, runs: Sequence[str]) -> Snapshot:
     ).to_pylist()
     described = {run["run_id"]: run for run in listed}
     offsets = store.query("SELECT cluster_id, topic, partition, next_offset FROM offsets ORDER BY ALL").to_pylist()
-    totals = store.query(
-        "SELECT sum(events)::BIGINT AS events, count(*) AS users FROM chosen_users_all"
-    ).to_pylist()[0]
+    totals = store.query("SELECT sum(events)::BIGINT AS events, count(*) AS users FROM chosen_users_all").to_pylist()[0]
     committed = store.query("SELECT strftime(max(updated), '%Y-%m-%dT%H:%M:%SZ') AS at FROM ingests").column("at")
     return Snapshot(
         product=product,

@@ -10,9 +10,11 @@ The hash is MD5's lower 64 bits (RFC 1321): the same in every version of DuckDB,
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from personas.errors import TrainingError
 
 SPLITS = ("train", "valid", "test")
 
@@ -32,6 +34,19 @@ class Split(BaseModel):
         if self.valid + self.test >= 1:
             raise ValueError("valid and test together leave nothing to train on")
         return self
+
+
+def split_of(**given: Any) -> Split:
+    """A split from what a user gave; TrainingError says what is wrong."""
+    try:
+        return Split.model_validate(given)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = {"by": "--split: "}.get(name := str((fault["loc"] or ("",))[0]), f"--{name}: " if name else "")
+        raise TrainingError(
+            f"{where}{fault['msg']} (found {fault['input']!r}).",
+            hint="--split is user or time; --valid and --test are shares that leave something to train on.",
+        ) from error
 
 
 def assignment(split: Split) -> str:

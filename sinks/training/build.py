@@ -1,0 +1,124 @@
+"""`dayone build`: from a store to a version of a training set, whole or not at all.
+
+    1. choose what goes in: runs, users, splits (selection.py, split.py), and the core that is mixed in (mixing)
+    2. judge the runs (gates)
+    3. write the rows into a hidden directory beside the target (writing.py), in the form asked for (forms)
+    4. judge the rows (gates), and write the papers: manifest, card, signature (papers)
+    5. rename the directory to its version: from here on it exists, and is never changed
+
+A version appears by one rename on one file system, so a reader sees all of it or none. Whatever ends a build before
+that, an exception, Ctrl-C, removes the hidden directory; one that a killed process left is removed by the next build.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from personas.errors import TrainingError
+from personas.provenance import fingerprint
+from sinks.training.recipe import Recipe
+from sinks.training.selection import Snapshot, choose
+from sinks.training.split import Split
+from sinks.training.task import Options, Task
+from sinks.training.writing import Part, Progress, write_parts
+
+if TYPE_CHECKING:
+    from sinks.store import Store
+
+
+@dataclass(frozen=True)
+class Order:
+    """What was asked for: a task with its options, from which product and runs, split how, in which form."""
+
+    task: Task
+    options: Options
+    product: str | None = None
+    runs: tuple[str, ...] = ()
+    split: Split = field(default_factory=Split)
+    form: str = "parquet"
+
+
+@dataclass(frozen=True)
+class Built:
+    """A version of a training set that exists: where, what it follows from, and its files."""
+
+    directory: Path
+    recipe: Recipe
+    snapshot: Snapshot
+    parts: tuple[Part, ...]
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Rows by split."""
+        totals: dict[str, int] = {}
+        for part in self.parts:
+            totals[part.split] = totals.get(part.split, 0) + part.rows
+        return totals
+
+
+def build(store: Store, order: Order, out: Path, progress: Progress = lambda done, of, rows: None) -> Built:
+    """Build `<out>/<task>/<version>`. TrainingError where there is nothing to build from or the version exists."""
+    snapshot = choose(store, product=order.product, runs=order.runs, split=order.split)
+    query = order.task.query(order.options)
+    recipe = Recipe(
+        task=order.task.name,
+        options=order.options.model_dump(mode="json"),
+        product=snapshot.product,
+        runs=tuple(run["run_id"] for run in snapshot.runs),
+        snapshot=snapshot.fingerprint,
+        query=fingerprint(query),
+        split=order.split,
+        form=order.form,
+        mixing={},
+        dayone_version=installed_version("dayone"),
+    )
+    with publishing(out / recipe.task / recipe.version) as directory:
+        parts = write_parts(store, query, directory, progress)
+        if not sum(part.rows for part in parts):
+            raise TrainingError(
+                f"{store.path} has events of {snapshot.product}, but none that make a row of {recipe.task}.",
+                hint=f"{order.task.grain[0].upper()}{order.task.grain[1:]}: does the product have such events?",
+            )
+    return Built(out / recipe.task / recipe.version, recipe, snapshot, parts)
+
+
+@contextmanager
+def publishing(target: Path) -> Iterator[Path]:
+    """A hidden directory that becomes `target` when all has gone well, and is gone otherwise."""
+    if target.exists():
+        raise TrainingError(
+            f"{target} exists already: this very training set was built before, and versions are never changed.",
+            hint="Use it; or change the recipe (another seed, split, option or run), or give another --out.",
+        )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(target.parent)
+        hidden = target.parent / f".{target.name}.{os.getpid()}.partial"
+        hidden.mkdir()
+    except OSError as error:
+        raise TrainingError(
+            f"{target.parent}: nothing can be written there ({error.strerror}).", hint="Give another --out."
+        ) from error
+    try:
+        yield hidden
+        hidden.rename(target)
+    except BaseException:
+        shutil.rmtree(hidden, ignore_errors=True)
+        raise
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what builds left that were killed: hidden directories of processes that are gone."""
+    for left in folder.glob(".*.partial"):
+        owner = left.name.split(".")[-2]
+        if not (owner.isdigit() and psutil.pid_exists(int(owner))):
+            shutil.rmtree(left, ignore_errors=True)

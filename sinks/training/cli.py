@@ -1,0 +1,109 @@
+"""The commands of training sets: `tasks`, `build`. Options in, errors of ours out; all work is done elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from personas.console import told_errors
+from personas.errors import TrainingError
+
+if TYPE_CHECKING:
+    from sinks.training.build import Built
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+STORE = Annotated[str | None, typer.Option("--store", metavar="FILE", help="The DuckDB file. [./dayone.duckdb]")]
+OUT = Annotated[str, typer.Option("--out", metavar="DIR", help="Where the training sets are.")]
+
+
+@app.command()
+def tasks(as_json: Annotated[bool, typer.Option("--json", help="One JSON list for machines.")] = False) -> None:
+    """List the kinds of training sets, what one row of each is, and their options."""
+    from sinks.training.registry import all_tasks
+
+    described = [
+        {
+            "task": task.name,
+            "summary": task.summary,
+            "row": task.grain,
+            "options": {
+                name: {"default": field.default, "description": field.description}
+                for name, field in task.options.model_fields.items()
+            },
+        }
+        for task in all_tasks().values()
+    ]
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(described, indent=2))
+        return
+    for each in described:
+        typer.echo(f"{each['task']}: {each['summary']}\n  {each['row']}")
+        for name, option in each["options"].items():  # type: ignore[attr-defined]
+            typer.echo(f"  --option {name}={option['default']}  {option['description']}")
+
+
+@app.command()
+def build(
+    task: Annotated[str, typer.Argument(metavar="TASK", help="What the set is for; `dayone tasks` lists them.")],
+    store: STORE = None,
+    out: OUT = "datasets",
+    product: Annotated[str | None, typer.Option(help="The product, where the store holds several.")] = None,
+    run: Annotated[list[str] | None, typer.Option(metavar="RUN", help="Only this run; may be repeated.")] = None,
+    option: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the task.")] = None,
+    split: Annotated[str, typer.Option(help="user: by a hash of the user; time: later users judge.")] = "user",
+    valid: Annotated[float, typer.Option(help="Share of the users to tune on.")] = 0.1,
+    test: Annotated[float, typer.Option(help="Share of the users to judge on.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    memory_limit: Annotated[str, typer.Option(help="Memory that DuckDB may take.")] = "3GB",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for machines.")] = False,
+) -> None:
+    """Build a training set from the store: DIR/TASK/VERSION, immutable, the same bytes whenever it is repeated."""
+    with told_errors():
+        from pathlib import Path
+
+        from personas.console import progress_of
+        from sinks.settings import load_settings
+        from sinks.store import Store
+        from sinks.training.build import Order
+        from sinks.training.build import build as build_set
+        from sinks.training.registry import options_of, task_of
+        from sinks.training.split import split_of
+
+        wanted = task_of(task)
+        order = Order(
+            task=wanted,
+            options=options_of(wanted, _pairs(option or [])),
+            product=product,
+            runs=tuple(run or ()),
+            split=split_of(by=split, valid=valid, test=test, seed=seed),
+        )
+        with (
+            Store.open(load_settings(store=store).store, read_only=True, memory_limit=memory_limit) as database,
+            progress_of(f"Building {task}", quiet=as_json) as progress,
+        ):
+            built = build_set(database, order, Path(out), progress)
+        _tell(built, as_json)
+
+
+def _tell(built: Built, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        answer = {"directory": str(built.directory), "version": built.recipe.version, "rows": built.rows}
+        typer.echo(json.dumps(answer))
+        return
+    rows = ", ".join(f"{count:,} {split}" for split, count in built.rows.items())
+    typer.echo(f"{built.directory}: {rows} rows.")
+    typer.echo(f'Next: python -c "from sinks.training import read; print(read({str(built.directory)!r}).train.schema)"')
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    """`["a=1"]` as a mapping; TrainingError where there is no equals sign."""
+    for each in given:
+        if "=" not in each:
+            raise TrainingError(f"--option {each!r} is not of the form NAME=VALUE.", hint="E.g. --option history=20")
+    return dict(each.split("=", 1) for each in given)
