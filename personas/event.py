@@ -29,6 +29,8 @@ USER = "dayone.user"
 SESSION_LABEL = "dayone.label.session"
 USER_LABEL = "dayone.label.user"
 RUN = "dayone.run"
+CHECKPOINT = "dayone.checkpoint"
+CHECKPOINT_PART = "dayone.checkpoint.part"
 
 
 class Envelope(msgspec.Struct, frozen=True, gc=False):

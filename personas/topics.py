@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 RUNS = "dayone.runs"
+CHECKPOINTS = "dayone.checkpoints"
 CONTROL = "dayone.control"
 CONTROL_REPLIES = "dayone.control.replies"
 
@@ -74,6 +75,7 @@ def shared_topics() -> tuple[TopicSpec, ...]:
     short = {"retention.ms": str(WEEK_MS), "cleanup.policy": "delete"}
     return (
         TopicSpec(RUNS, 1, "run id and shard", "Run manifests, latest state of each", compacted),
+        TopicSpec(CHECKPOINTS, 1, "run id, shard, slot and part", "State from which a simulator goes on", compacted),
         TopicSpec(CONTROL, 1, "run id", "Steering commands for a running simulator", short),
         TopicSpec(CONTROL_REPLIES, 1, "run id", "One reply per steering command", short),
     )

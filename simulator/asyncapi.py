@@ -19,6 +19,7 @@ from personas import event as contract
 from personas import letters
 from personas.provenance import RunManifest
 from personas.topics import (
+    CHECKPOINTS,
     CONTROL,
     CONTROL_REPLIES,
     DEFAULT_PARTITIONS,
@@ -29,7 +30,7 @@ from personas.topics import (
     sessions_topic,
     users_topic,
 )
-from simulator import steering
+from simulator import checkpoint_records, steering
 
 if TYPE_CHECKING:
     from personas.pack import Pack
@@ -62,6 +63,7 @@ def document(pack: Pack, partitions: int = DEFAULT_PARTITIONS) -> Json:
         users_topic(product.name): [contract.USER],
         labels_topic(product.name): [contract.SESSION_LABEL, contract.USER_LABEL],
         RUNS: [contract.RUN],
+        CHECKPOINTS: list(checkpoint_records.DATA_TYPES),
         CONTROL: [f"{CONTROL}.{command.model_fields['command'].default}" for command in _COMMANDS],
         CONTROL_REPLIES: [CONTROL_REPLIES],
     }
@@ -94,10 +96,10 @@ def _messages(pack: Pack) -> tuple[Json, Json]:
     for name, event in product.events.items():
         schemas[f"{name}_data"] = _event_data(event)
         messages[name] = _message(name, event.summary or f"Event {name}", f"{name}_data")
-    structs = list(contract.DATA_TYPES.values())
-    _, components = msgspec.json.schema_components(structs, ref_template=_SCHEMAS + "{name}")
+    structs = contract.DATA_TYPES | checkpoint_records.DATA_TYPES
+    _, components = msgspec.json.schema_components(list(structs.values()), ref_template=_SCHEMAS + "{name}")
     schemas.update({name: _plain(schema) for name, schema in components.items()})
-    for name, struct in contract.DATA_TYPES.items():
+    for name, struct in structs.items():
         messages[name] = _message(name, _first_line(struct), struct.__name__)
     schemas.update(_pydantic(RunManifest))
     messages[contract.RUN] = _message(contract.RUN, "The state of a run, or of one shard of it", "RunManifest")

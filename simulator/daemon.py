@@ -11,7 +11,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
@@ -19,16 +19,19 @@ from personas.connection import KafkaConnection
 from personas.health import HealthServer
 from personas.pack import Pack
 from personas.provenance import RunIdentity, RunManifest, RunState
-from personas.topics import product_topics
+from personas.topics import CHECKPOINTS, product_topics
+from simulator.checkpoint_records import SLOTS
+from simulator.checkpointer import Checkpointer, CheckpointPlan, go_on, place_of
 from simulator.clock import WallClock
 from simulator.control import Steering, listening
 from simulator.partitioner import Shard
 from simulator.producer import EventProducer, MessageProducer
 from simulator.resume import held_manifest, held_positions
-from simulator.run import ARRIVAL_RATE, PROBLEM_RATE, Plan, Run
+from simulator.run import Plan, Run
 from simulator.settings import SimulatorSettings
 from simulator.simulation import Simulation
-from simulator.tail import last_messages
+from simulator.steering import ARRIVAL_RATE, PROBLEM_RATE
+from simulator.tail import last_messages, windows_back
 from simulator.telemetry import Telemetry
 from simulator.topic_admin import provision
 
@@ -37,13 +40,15 @@ log = logging.getLogger("dayone.simulator")
 
 @dataclass(frozen=True)
 class Order:
-    """What a user asked for on the command line: the run, how far and how fast, and which part of it."""
+    """What a user asked for on the command line: the run, how far and how fast, and which part of it. Without
+    `checkpoints` none are written or used."""
 
     pack: Pack
     identity: RunIdentity
     plan: Plan
     shard: str = "0/1"
     partitions: int = 4
+    checkpoints: CheckpointPlan | None = None
 
 
 def run_order(
@@ -99,8 +104,19 @@ def _prepare(
     held = held_positions(connection, order.identity, simulation.population, shard, last_messages)
     earlier = held_manifest(connection, order.identity, shard, last_messages)
     simulation.resume(held)
+    checkpointer = None
+    if order.checkpoints is not None:
+        place, slot = place_of(simulation), None
+        if simulation.held_until >= 0:
+            with closing(windows_back(connection, CHECKPOINTS, place.owns)) as windows:
+                slot = go_on(simulation, place, earlier, windows)
+        slot = 0 if slot is None else (slot + 1) % SLOTS
+        checkpointer = Checkpointer(simulation, producer, place, order.checkpoints, clock, slot)
     steering = steering_after(order.identity.run_id, earlier)
-    run = Run(simulation, producer, order.plan, clock=clock, steering=steering, stop=stop, earlier=earlier)
+    run = Run(
+        simulation, producer, order.plan, clock=clock, steering=steering, stop=stop, earlier=earlier,
+        checkpointer=checkpointer,
+    )  # fmt: skip
     return run, steering
 
 

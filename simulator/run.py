@@ -19,15 +19,16 @@ from personas.event import RUN
 from personas.population import DAY_MS
 from personas.provenance import RunIdentity, RunManifest, RunState, SteeringChange
 from personas.topics import RUNS
+from simulator.checkpointer import Checkpointer, steering_of
 from simulator.clock import VirtualClock, WallClock
 from simulator.producer import MessageProducer
 from simulator.simulation import Simulation
+from simulator.steering import ARRIVAL_RATE, PROBLEM_RATE
 
 TICK_SECONDS = 0.25
 FIRST_WINDOW_MS = 6 * 3_600_000
 LARGEST_GROWTH = 3.0
 MANIFEST_SECONDS = 10.0
-PROBLEM_RATE, ARRIVAL_RATE = "set_problem_rate", "set_arrival_rate"
 
 
 @dataclass(frozen=True)
@@ -80,22 +81,25 @@ class Run:
         stop: threading.Event,
         report: Callable[[Run], None] = lambda run: None,
         earlier: RunManifest | None = None,
+        checkpointer: Checkpointer | None = None,
     ) -> None:
         self.simulation, self.producer, self.plan = simulation, producer, plan
         self.clock, self.steering, self.stop, self.report = clock, steering, stop, report
         self.identity: RunIdentity = simulation.identity
         self.changes: list[SteeringChange] = list(earlier.steering) if earlier else []
-        self._replay = [(self._instant(change), change) for change in self.changes]
+        self.checkpointer = checkpointer
+        self._steered = list(steering_of(earlier))
+        self._replay = [change for change in self._steered if change[0] >= simulation.played_until]
         self._rates = {PROBLEM_RATE: 1.0, ARRIVAL_RATE: 1.0}
+        for at, command, value in self._steered:
+            if at < simulation.played_until:  # a checkpoint has it
+                self._rates[command] = value
         self._told_at = float("-inf")
         #: How far a live run is behind the virtual clock, in seconds of the wall clock; 0 in a backfill.
         self.lag_seconds = 0.0
         self.state: RunState = "started"
         #: Up to here (milliseconds) the topics held something of this run already; 0 when they held nothing.
         self.resumed_until = simulation.held_until + 1
-
-    def _instant(self, change: SteeringChange) -> int:
-        return round((change.at - self.identity.start).total_seconds() * 1000)
 
     @property
     def resumed_at(self) -> datetime:
@@ -125,7 +129,7 @@ class Run:
     def _backfill(self) -> None:
         end = self.plan.horizon
         if self.plan.live:  # what the topics hold, and what the run went through, is caught up with first
-            end = max(end, self.resumed_until, *(at + 1 for at, _ in self._replay))
+            end = max(end, self.resumed_until, *(at + 1 for at, *_ in self._replay))
         window = FIRST_WINDOW_MS
         while self.simulation.played_until < end and not self._stopping():
             if self.steering.paused:
@@ -133,7 +137,7 @@ class Run:
                 continue
             self._steer()
             start = self.simulation.played_until
-            until = min(start + window, end, *(at for at, _ in self._replay if at > start))
+            until = min(start + window, end, *(at for at, *_ in self._replay if at > start))
             before = self.simulation.played_events
             self._advance(until)
             played = self.simulation.played_events - before
@@ -151,6 +155,9 @@ class Run:
 
     def _advance(self, until: int) -> None:
         self.simulation.advance(until)
+        if self.checkpointer is not None:
+            now = self.simulation.played_until
+            self.checkpointer.after_window(tuple(change for change in self._steered if change[0] < now))
         if self.clock.monotonic() - self._told_at > MANIFEST_SECONDS:
             self._tell()
         self.report(self)
@@ -158,10 +165,9 @@ class Run:
     def _steer(self) -> None:
         """Carry out what was asked since the last window; first what an earlier start of this run went through."""
         now = self.simulation.played_until
-        for at, change in list(self._replay):
-            if at <= now:
-                self._replay.remove((at, change))
-                self._apply(change.command, change.value or 0.0)
+        while self._replay and self._replay[0][0] <= now:
+            _, command, value = self._replay.pop(0)
+            self._apply(command, value)
         if self._replay:
             return
         wanted = {PROBLEM_RATE: self.steering.problem_rate, ARRIVAL_RATE: self.steering.arrival_rate}
@@ -170,6 +176,7 @@ class Run:
                 self._apply(command, value)
                 when = self.identity.start + timedelta(milliseconds=now)
                 self.changes.append(SteeringChange(at=when, command=command, value=value))
+                self._steered.append((now, command, value))
                 self._tell()
                 self.producer.flush()
 

@@ -25,6 +25,9 @@ class Sequence:
         self._partition = partition_of_row
         self._held = dict(held or {})
         self._waiting = no_messages()
+        #: Per partition the position of the last message that was given out, or that the topic had.
+        self.reached: dict[int, Position] = dict(self._held)
+        self._partitions = int(partition_of_row.max(initial=-1)) + 1
         owned = set(np.unique(partition_of_row).tolist())
         #: Before this instant (milliseconds) every partition holds everything: need not be encoded.
         self.complete_until = min((p[0] for p in self._held.values()), default=-1)
@@ -43,7 +46,9 @@ class Sequence:
         self._waiting = no_messages() if now.all() else waiting.take(np.flatnonzero(~now))
         rows = np.flatnonzero(now & self._missing(waiting)) if self._held else np.flatnonzero(now)
         order = np.lexsort((waiting.tie[rows], waiting.user[rows], waiting.time[rows]))
-        return waiting.take(rows[order])
+        due = waiting.take(rows[order])
+        self._note(due)
+        return due
 
     def partitions(self, messages: Messages) -> I64:
         """The partition of each message."""
@@ -53,6 +58,13 @@ class Sequence:
     def waiting(self) -> int:
         """How many messages wait for their time."""
         return len(self._waiting)
+
+    def _note(self, due: Messages) -> None:
+        last = np.full(self._partitions, -1)
+        last[self.partitions(due)] = np.arange(len(due))  # of several the last one stays
+        for number in np.flatnonzero(last >= 0).tolist():
+            row = last[number]
+            self.reached[number] = (int(due.time[row]), int(due.user[row]), int(due.tie[row]))
 
     def _missing(self, messages: Messages) -> npt.NDArray[np.bool_]:
         partition = self.partitions(messages)

@@ -76,6 +76,11 @@ class Simulation:
             Sequence(topic, self._partition, held.get(topic)) for topic in topics
         )
 
+    @property
+    def sequences(self) -> tuple[Sequence, ...]:
+        """The messages of the four data topics, in the order in which they are sent."""
+        return self.users, self.events, self.sessions, self.labels
+
     def advance(self, until: int) -> int:
         """Play and send everything before `until`; the number of events sent. The instants of successive calls rise."""
         if until <= self.played_until:
@@ -95,7 +100,7 @@ class Simulation:
         self.users.add(self.encoder.users(new))
         self.played_until = until
         sent = 0
-        for sequence in (self.users, self.events, self.sessions, self.labels):
+        for sequence in self.sequences:
             due = sequence.due(until)
             self._send(sequence, due)
             if sequence is self.events:

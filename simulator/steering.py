@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from personas.errors import ControlError
 
+#: The commands that change what is played, as they stand in manifests.
+PROBLEM_RATE, ARRIVAL_RATE = "set_problem_rate", "set_arrival_rate"
 MAX_ARRIVAL_RATE = 100.0
 MAX_PROBLEM_RATE = 1000.0
 

@@ -9,9 +9,10 @@ the last batch, plus one. So ends are found by reading up to them, and are never
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 #: How many records before the end are read in one go, growing until something is found.
 STEPS = (1, 100, 1_000, 10_000, 100_000, 1_000_000)
+#: The same where records are large.
+STEPS_OF_LARGE = (1, 10, 100, 1_000)
 
 
 def last_messages(
@@ -53,7 +56,7 @@ def last_messages(
                 number: max(ranges[number][0], (ranges[number][1] if stop is None else stop) - size)
                 for number, stop in stops.items()
             }
-            for number, _, value in reader.read(topic, starts, stops):
+            for number, _, _, value in reader.read(topic, starts, stops):
                 if value is not None and accept(value):
                     found[number] = value
             stops = {
@@ -61,6 +64,25 @@ def last_messages(
             }
             step += 1
     return found
+
+
+def windows_back(
+    connection: KafkaConnection, topic: str, wanted: Callable[[bytes | None], bool], *, timeout: float = 60.0
+) -> Generator[list[tuple[bytes, bytes]], None, None]:
+    """The keys and values of a topic's only partition, for wanted keys: windows from the end backwards that grow, each
+    in order. Deletions are left out. Reads no further than it is asked for; close it where that is not to the end.
+    Raises BrokerError as `last_messages` does."""
+    with _reader(connection, timeout) as reader:
+        low, high = reader.range(topic, 0)
+        stop: int | None = None
+        for size in itertools.chain(STEPS_OF_LARGE, itertools.repeat(STEPS_OF_LARGE[-1])):
+            end = high if stop is None else stop
+            if end <= low:
+                return
+            start = max(low, end - size)
+            read = reader.read(topic, {0: start}, {0: stop})
+            yield [(key or b"", value) for _, _, key, value in read if value is not None and wanted(key)]
+            stop = start
 
 
 def end_offsets(
@@ -71,7 +93,7 @@ def end_offsets(
         ranges = {number: reader.range(topic, number) for number in sorted(set(partitions))}
         ends = {number: high for number, (_, high) in ranges.items()}
         starts = {number: high - 1 for number, (low, high) in ranges.items() if low < high}
-        for number, offset, _ in reader.read(topic, starts, dict.fromkeys(starts)):
+        for number, offset, *_ in reader.read(topic, starts, dict.fromkeys(starts)):
             ends[number] = max(ends[number], offset + 1)
     return ends
 
@@ -99,8 +121,8 @@ class _Reader:
 
     def read(
         self, topic: str, starts: dict[int, int], stops: dict[int, int | None]
-    ) -> Iterator[tuple[int, int, bytes | None]]:
-        """Partition, offset and value from each start up to each stop (None: the end), in order per partition."""
+    ) -> Iterator[tuple[int, int, bytes | None, bytes | None]]:
+        """Partition, offset, key and value from each start up to each stop (None: the end), in order per partition."""
         from confluent_kafka import KafkaError, TopicPartition
 
         unfinished = set(starts)
@@ -115,7 +137,8 @@ class _Reader:
             if error is None:
                 stop = stops[number]
                 if number in unfinished and (stop is None or message.offset() < stop):
-                    yield number, message.offset(), None if is_replay(message.headers()) else message.value()
+                    value = None if is_replay(message.headers()) else message.value()
+                    yield number, message.offset(), message.key(), value
                 if stop is None or message.offset() + 1 < stop:
                     continue
             elif error.code() != KafkaError._PARTITION_EOF:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from personas.connection import KafkaConnection
 from personas.population import DAY_MS
 from personas.provenance import RunManifest
-from personas.topics import RUNS
+from personas.topics import CHECKPOINTS, RUNS
+from simulator.checkpointer import Checkpointer, CheckpointPlan, go_on, place_of
 from simulator.clock import FakeClock
 from simulator.daemon import steering_after
 from simulator.producer import MemoryProducer, Record
@@ -29,6 +30,10 @@ from simulator.run import Helm, Plan, Run
 from tests.runs import PACKS, simulation_of
 
 USERS, DAYS = 120, 7.0
+#: Topics that are no data; a crash leaves them as they are.
+KEPT = (RUNS, CHECKPOINTS)
+#: Checkpoints as often as can be, and a little rarer.
+OFTEN, RARER = CheckpointPlan(events=40, seconds=1e9), CheckpointPlan(events=300, seconds=1e9)
 NO_SHRINKING = (Phase.explicit, Phase.generate)
 CUTS = st.lists(st.floats(0, 1), min_size=16, max_size=16)
 
@@ -36,7 +41,9 @@ CUTS = st.lists(st.floats(0, 1), min_size=16, max_size=16)
 def digest(records: Iterable[Record]) -> str:
     """SHA-256 over what was sent, in any order; how often counts."""
     lines = sorted(
-        b"\x00".join((r.topic.encode(), str(r.partition).encode(), r.key, r.value)) for r in records if r.topic != RUNS
+        b"\x00".join((r.topic.encode(), str(r.partition).encode(), r.key, r.value))
+        for r in records
+        if r.topic not in KEPT
     )
     return hashlib.sha256(b"\n".join(lines)).hexdigest()
 
@@ -82,9 +89,16 @@ def tail_of(records: list[Record]) -> Callable[..., dict[int, bytes | None]]:
     return read_tail
 
 
+def windows_of(records: list[Record], wanted: Callable[[bytes], bool]) -> Iterator[list[tuple[bytes, bytes]]]:
+    """`windows_back` on a list."""
+    kept = [(record.key, record.value) for record in records if record.topic == CHECKPOINTS and wanted(record.key)]
+    for end in range(len(kept), 0, -3):
+        yield kept[max(0, end - 3) : end]
+
+
 def play(
     name: str, *, days: float = DAYS, shard: str = "0/1", batch: int = 100_000, held: list[Record] | None = None,
-    pilot: Pilot | None = None,
+    pilot: Pilot | None = None, checkpoints: CheckpointPlan | None = None,
 ) -> tuple[list[Record], Run]:  # fmt: skip
     """Play (or go on with) a run as the daemon does; what the topics hold afterwards, and the run."""
     producer = MemoryProducer(records=list(held or []))
@@ -95,12 +109,19 @@ def play(
         tail = tail_of(held)
         simulation.resume(held_positions(*place, simulation.population, simulation.shard, tail))
         earlier = held_manifest(*place, simulation.shard, tail)
+    checkpointer = None
+    if checkpoints is not None:
+        whose, slot = place_of(simulation), None
+        if held is not None:
+            slot = go_on(simulation, whose, earlier, windows_of(held, whose.owns))
+        checkpointer = Checkpointer(simulation, producer, whose, checkpoints, FakeClock(), 1 - (slot or 0))
     steering: Helm = pilot or steering_after(simulation.identity.run_id, earlier)
     if pilot is not None:
         pilot.now = lambda: simulation.played_until
     run = Run(
         simulation, producer, Plan(days=days, batch_events=batch),
         clock=FakeClock(), steering=steering, stop=threading.Event(), earlier=earlier,
+        checkpointer=checkpointer,
     )  # fmt: skip
     run.play()
     return producer.records, run
@@ -114,7 +135,7 @@ def crashed(records: list[Record], kept: Callable[[str, int, int], int]) -> list
     return [
         record
         for (topic, partition), some in by_partition.items()
-        for record in (some if topic == RUNS else some[: kept(topic, partition, len(some))])
+        for record in (some if topic in KEPT else some[: kept(topic, partition, len(some))])
     ]
 
 
@@ -136,7 +157,7 @@ def test_shards_and_batches_change_nothing(name: str) -> None:
 def test_each_partition_is_in_the_same_order_whatever_the_batch() -> None:
     """Resuming rests on this: the last record of a partition says that all before it are there."""
     small, large = play("shop", batch=1000)[0], whole("shop")
-    for topic in {record.topic for record in large} - {RUNS}:
+    for topic in {record.topic for record in large} - {*KEPT}:
         for partition in range(4):
             values = [[r.value for r in rs if (r.topic, r.partition) == (topic, partition)] for rs in (small, large)]
             assert values[0] == values[1]
@@ -165,17 +186,21 @@ def test_a_complete_run_started_again_sends_nothing() -> None:
 @settings(
     max_examples=8, deadline=None, derandomize=True, phases=NO_SHRINKING, suppress_health_check=list(HealthCheck)
 )  # fmt: skip
-@given(cuts=CUTS, again=st.floats(0, 1), batch=st.sampled_from([60, 10**5]))
-def test_resumed_after_a_crash_at_any_point(cuts: list[float], again: float, batch: int) -> None:
+@given(
+    cuts=CUTS, again=st.floats(0, 1), batch=st.sampled_from([60, 10**5]), plan=st.sampled_from([None, OFTEN, RARER])
+)
+def test_resumed_after_a_crash_at_any_point(
+    cuts: list[float], again: float, batch: int, plan: CheckpointPlan | None
+) -> None:
     """Each partition of each topic loses another part of its end; and then the resumed run crashes as well."""
-    topics = sorted({record.topic for record in whole("shop")} - {RUNS})
+    topics = sorted({record.topic for record in whole("shop")} - {*KEPT})
 
     def kept(topic: str, partition: int, count: int) -> int:
         return round(cuts[topics.index(topic) * 4 + partition] * count)
 
     left = crashed(list(whole("shop")), kept)
-    resumed = play("shop", held=left, batch=batch, days=DAYS * again)[0]
-    same = digest(play("shop", held=resumed)[0]) == digest(whole("shop"))
+    resumed = play("shop", held=left, batch=batch, days=DAYS * again, checkpoints=plan)[0]
+    same = digest(play("shop", held=resumed, checkpoints=plan)[0]) == digest(whole("shop"))
     assert same
 
 

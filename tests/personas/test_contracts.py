@@ -62,7 +62,7 @@ def test_topics_of_a_product() -> None:
     assert {spec.name for spec in topics.shared_topics()} <= set(names)
     assert all(spec.summary for spec in specs)
     compacted = {spec.name for spec in specs if spec.config["cleanup.policy"] == "compact"}
-    assert compacted == {"dayone.shop.users", "dayone.runs"}
+    assert compacted == {"dayone.shop.users", "dayone.runs", "dayone.checkpoints"}
     shared = {spec.name for spec in topics.shared_topics()}
     assert set(names) & {spec.name for spec in topics.product_topics("desk")} == shared
 

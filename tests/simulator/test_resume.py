@@ -14,7 +14,7 @@ from simulator.daemon import steering_after
 from simulator.partitioner import Shard
 from simulator.producer import MemoryProducer
 from simulator.resume import held_positions, position_of
-from simulator.run import ARRIVAL_RATE, PROBLEM_RATE
+from simulator.steering import ARRIVAL_RATE, PROBLEM_RATE
 from tests.runs import simulation_of
 
 DAY = 86_400_000

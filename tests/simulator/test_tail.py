@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from personas.errors import BrokerError
 from personas.topics import TopicSpec
 from simulator.broker import EmbeddedBroker, free_port
 from simulator.producer import EventProducer
-from simulator.tail import STEPS, end_offsets, last_messages
+from simulator.tail import STEPS, end_offsets, last_messages, windows_back
 from simulator.topic_admin import provision
 
 pytestmark = pytest.mark.kafka
@@ -81,6 +82,22 @@ def test_each_record_is_looked_at_once(embedded_broker: EmbeddedBroker, topic: s
 
     assert last_messages(connection, topic, [0], accept) == {0: None}
     assert sorted(map(int, seen)) == list(range(sum(STEPS[:3]) + 5))
+
+
+def test_windows_from_the_end_backwards(embedded_broker: EmbeddedBroker, own_name: Callable[[str], str]) -> None:
+    connection, topic = embedded_broker.connection, own_name("windows")
+    provision(connection, [TopicSpec(topic, 1, "", "")])
+    assert list(windows_back(connection, topic, lambda key: True)) == []
+    values = [b"%d" % n for n in range(150)]
+    with EventProducer(connection) as producer:
+        for start in range(0, 150, 40):  # the broker's own idea of the end is that of a batch
+            some = values[start : start + 40]
+            producer.send(topic, some, [b"odd" if int(value) % 2 else b"even" for value in some], [0] * len(some))
+            producer.flush()
+    everything = list(windows_back(connection, topic, lambda key: key == b"odd"))
+    assert [value for window in reversed(everything) for _, value in window] == values[1::2]
+    with closing(windows_back(connection, topic, lambda key: True)) as windows:
+        assert next(windows)[-1] == (b"odd", b"149")
 
 
 def test_deletions_are_not_accepted(embedded_broker: EmbeddedBroker, topic: str) -> None:
