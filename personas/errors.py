@@ -142,7 +142,7 @@ class TutorError(DayoneError):
 
     exit_code = 11
 
-    def __init__(self, message: str, *, kind: str, hint: str = "") -> None:
+    def __init__(self, message: str, *, kind: str = "other", hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.kind = kind
 

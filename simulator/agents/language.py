@@ -6,7 +6,7 @@ so that a request has a fingerprint: the same request with the same sample numbe
 answer may be given again.
 
 The parts of a prompt go from the stable to the particular, because what two requests share at their beginning can be
-cached by the provider: `system` first (rules, product: the same for all), then `context` (the persona), then `messages`.
+cached by the provider: `system` first (rules and product, the same for all), `context` (the persona), `messages`.
 """
 
 from __future__ import annotations
