@@ -1,4 +1,4 @@
-"""Fixtures that several rooms' tests share: one embedded broker per test session, and topic names of one's own."""
+"""Fixtures that several rooms' tests share: brokers, embedded and Apache Kafka, and topic names of one's own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ import pytest
 
 if TYPE_CHECKING:
     from simulator.broker import EmbeddedBroker
+    from tests.apache_kafka import ApacheKafka
+
+#: Tests with one of these fixtures run in one worker, so that one set of Java machines serves them all. The first of
+#: them may have to wait for Maven.
+APACHE_KAFKA_FIXTURES = {"apache_kafka", "apache_kafka_cluster"}
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +30,44 @@ def embedded_broker() -> Iterator[EmbeddedBroker]:
 def own_name() -> Callable[[str], str]:
     """Makes names that no other test uses: `own_name("events")` is `events-<8 hex digits>`."""
     return lambda stem: f"{stem}-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture(scope="session")
+def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """One Apache Kafka broker for the whole test session, never killed: use topics of your own. Skips where Java or
+    Maven are missing; with CI=true in the environment that is a failure."""
+    from tests.apache_kafka import ApacheKafka
+
+    with ApacheKafka(tmp_path_factory.mktemp("apache-kafka") / "one") as kafka:
+        yield kafka
+
+
+@pytest.fixture(scope="module")
+def apache_kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """Three brokers, three replicas, two of which must take a write, for the tests of one module. A test may kill
+    brokers, and starts them again before it ends."""
+    from tests.apache_kafka import ApacheKafka
+
+    with ApacheKafka(tmp_path_factory.mktemp("apache-kafka") / "three", brokers=3) as kafka:
+        yield kafka
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that use Apache Kafka: `kafka`, one group for xdist, and time for Maven."""
+    for item in items:
+        if APACHE_KAFKA_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.kafka)
+            item.add_marker(pytest.mark.xdist_group("apache_kafka"))
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(400))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Show the end of the brokers' logs below a test that failed."""
+    report = yield
+    if report.failed:
+        for name in APACHE_KAFKA_FIXTURES & set(getattr(item, "funcargs", {})):
+            report.sections.append((f"log of {name}", item.funcargs[name].log_tails()))
+    return report
