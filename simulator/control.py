@@ -175,7 +175,11 @@ def _subscriber(broker: KafkaBroker, topic: str, ends: dict[int, int]) -> Defaul
 def _broker(connection: KafkaConnection) -> KafkaBroker:
     from faststream.confluent import KafkaBroker
 
-    options: dict[str, Any] = {**connection.client_options(), "message.timeout.ms": ANSWER_TIMEOUT_MS}
+    options: dict[str, Any] = {
+        **connection.client_options(),
+        "message.timeout.ms": ANSWER_TIMEOUT_MS,
+        "allow.auto.create.topics": False,  # a replaced broker must not make them with its own idea of partitions
+    }
     return KafkaBroker(
         options.pop("bootstrap.servers").split(","),
         client_id="dayone-control",
@@ -186,16 +190,20 @@ def _broker(connection: KafkaConnection) -> KafkaBroker:
     )
 
 
+#: FastStream's warning that it does what it is told.
+_NO_TOPICS_MADE = "Auto create topics is disabled. Make sure the topics exist."
+
+
 @functools.cache
 def _quiet_logger() -> logging.Logger:
     """`dayone.kafka.control`, where only warnings and errors that are not about connections leave the debug level."""
-    from simulator.producer import ClientLog
+    from simulator.client_log import ClientLog
 
     logger = logging.getLogger("dayone.kafka.control")
 
     def demote(record: logging.LogRecord) -> bool:
         facility = record.args[0] if isinstance(record.args, tuple) and record.args else ""
-        noise = facility == "CONFWARN" or facility in ClientLog.CONNECTION_NOISE
+        noise = facility in ClientLog.CONNECTION_NOISE | ClientLog.SETTINGS_NOISE or record.msg == _NO_TOPICS_MADE
         if noise or record.levelno <= logging.INFO:
             record.levelno, record.levelname = logging.DEBUG, "DEBUG"
         return logger.isEnabledFor(record.levelno)

@@ -12,11 +12,11 @@ and a poll per chunk. `delivery.report.only.error` makes success cost nothing.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import length_hint
@@ -25,77 +25,32 @@ from typing import Any, NoReturn
 from personas.connection import KafkaConnection
 from personas.errors import DeliveryError
 from personas.event import CONTENT_TYPE_HEADER
+from simulator.client_log import ClientLog, words_of
+from simulator.message_producer import MessageProducer, ProducerCounts
+
+__all__ = ["EventProducer", "MemoryProducer", "MessageProducer", "ProducerCounts", "Record", "producer_options"]
 
 #: How long one wait for the client lasts at most, in seconds: what Ctrl-C or `stop` may have to wait for.
 SLICE = 0.05
 
 
-@dataclass(frozen=True)
-class ProducerCounts:
-    """Where a producer stands: `produced` records and `bytes` of their values were taken over by the client,
-    `failed` of them given up after all retries, `queued` not yet acknowledged. `latency_seconds` is the mean time
-    from hand-over to acknowledgement in the last second or so."""
-
-    produced: int = 0
-    failed: int = 0
-    bytes: int = 0
-    queued: int = 0
-    latency_seconds: float = 0.0
-
-
-class MessageProducer(ABC):
-    """What the simulator needs of a producer. One thread sends and flushes; `stop` and `counts` are for any."""
-
-    @abstractmethod
-    def send(self, topic: str, values: Sequence[bytes], keys: Sequence[bytes], partitions: Sequence[int]) -> None:
-        """Hand over one chunk: record i has `values[i]`, `keys[i]` and goes to `partitions[i]`, in this order.
-
-        Waits while the buffer is full. Every record gets the content-type header of the event contract. Raises
-        ValueError when the sequences differ in length, and DeliveryError when this chunk or an earlier one could
-        not be delivered; part of the chunk may then have been sent.
-        """
-
-    @abstractmethod
-    def flush(self, timeout: float = 60.0) -> None:
-        """Return when everything sent has been acknowledged. Raises DeliveryError when a record was given up, or
-        when some are still unacknowledged after `timeout` seconds."""
-
-    @abstractmethod
-    def stop(self, grace: float = 5.0) -> None:
-        """From now on no send or flush waits longer than `grace` seconds. Safe in a signal handler."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Release the client; what has not been flushed is dropped. Repeating it does nothing."""
-
-    @abstractmethod
-    def counts(self) -> ProducerCounts:
-        """Where the producer stands now."""
-
-    def __enter__(self) -> MessageProducer:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if kind is None:
-                self.flush()
-        finally:
-            self.close()
-
-
-def producer_options(
-    connection: KafkaConnection, *, buffer_messages: int = 200_000, delivery_timeout: float = 60.0
-) -> dict[str, Any]:
-    """The settings of the client, in librdkafka's words. `delivery_timeout` in seconds includes all retries."""
+def producer_options(connection: KafkaConnection, *, buffer_messages: int = 200_000) -> dict[str, Any]:
+    """The settings of the client, in librdkafka's words."""
     return {
         **connection.client_options(),
         "client.id": "dayone-simulator",
         "enable.idempotence": True,
+        # What comes after a record that was given up must not arrive either: a run that goes on from the last record of
+        # a partition would never fill the gap. The guarantee is for what the broker refuses; it does not cover records
+        # that time out, so the client knows no timeout, and we give up on all records at once (`_serve`).
+        "enable.gapless.guarantee": True,
+        "delivery.timeout.ms": 0,
+        "allow.auto.create.topics": False,  # a replaced broker must not make them with its own idea of partitions
         "acks": "all",
         "compression.type": "zstd",
         "linger.ms": 20,
         "delivery.report.only.error": True,
-        "delivery.timeout.ms": int(delivery_timeout * 1000),
+        "reconnect.backoff.max.ms": 1_000,
         "queue.buffering.max.messages": buffer_messages,
         "queue.buffering.max.kbytes": 128 * 1024,
         "message.max.bytes": 1_000_000,
@@ -104,8 +59,8 @@ def producer_options(
 
 
 class EventProducer(MessageProducer):
-    """The producer on a real broker. Connects in the background: a broker that is away shows at `flush`, or at a
-    `send` once the buffer is full or `delivery_timeout` seconds have passed."""
+    """The producer on a real broker. Connects in the background: a broker that is away shows at a `send` or `flush`
+    once nothing has been acknowledged for `delivery_timeout` seconds; then all that waits is given up."""
 
     def __init__(
         self,
@@ -115,10 +70,10 @@ class EventProducer(MessageProducer):
         delivery_timeout: float = 60.0,
         logger: logging.Logger | None = None,
     ) -> None:
-        from confluent_kafka import KafkaException, Producer
+        from confluent_kafka import KafkaError, KafkaException, Producer
 
         self._servers = connection.client_options()["bootstrap.servers"]
-        self._refused = KafkaException
+        self._refused, self._fatal = KafkaException, KafkaError._FATAL
         self._lock = threading.Lock()
         self._produced = self._failed = self._bytes = 0
         self._latency = 0.0
@@ -126,11 +81,13 @@ class EventProducer(MessageProducer):
         self._connection_trouble = ""
         self._give_up_at = float("inf")
         self._headers = [CONTENT_TYPE_HEADER]
-        options = producer_options(connection, buffer_messages=buffer_messages, delivery_timeout=delivery_timeout)
+        self._timeout = delivery_timeout
+        self._acknowledged, self._progress_at = 0, time.monotonic()
+        options = producer_options(connection, buffer_messages=buffer_messages)
         self._client: Any = Producer(
             {
                 **options,
-                "logger": ClientLog(logger or logging.getLogger("dayone.kafka.producer")),
+                "logger": ClientLog(logger or logging.getLogger("dayone.kafka.producer"), self._on_other_cluster),
                 "on_delivery": self._on_failure,
                 "error_cb": self._on_error,
                 "stats_cb": self._on_statistics,
@@ -141,6 +98,7 @@ class EventProducer(MessageProducer):
         """See MessageProducer."""
         if not len(values) == len(keys) == len(partitions):
             raise ValueError(f"{len(values)} values, {len(keys)} keys and {len(partitions)} partitions do not match")
+        self._serve(0)  # what was acknowledged since the last call counts before the clock runs on
         produce, headers = self._client.produce, self._headers
         rows = iter(values)
         try:
@@ -151,22 +109,20 @@ class EventProducer(MessageProducer):
                     self._send_when_room(topic, value, key, partition)
         except self._refused as error:
             self._count(values[: len(values) - length_hint(rows) - 1])
+            self._serve(0)  # where the error is fatal, that comes first
             self._refuse(error, topic, values[len(values) - length_hint(rows) - 1])
         except BaseException:
             self._count(values[: len(values) - length_hint(rows) - 1])
             raise
         self._count(values)
-        self._client.poll(0)
-        self._raise_trouble()
+        self._serve(0)
 
     def flush(self, timeout: float = 60.0) -> None:
         """See MessageProducer."""
         deadline = time.monotonic() + timeout
-        while self._client.flush(SLICE):
-            self._raise_trouble()
+        while self._serve(SLICE, flush=True):
             if time.monotonic() >= min(deadline, self._give_up_at):
                 break
-        self._raise_trouble()
         left = len(self._client)
         if left:
             words = self._connection_trouble or "no acknowledgement"
@@ -184,7 +140,8 @@ class EventProducer(MessageProducer):
         client, self._client = self._client, _Closed()
         if not isinstance(client, _Closed):
             client.purge()
-            client.flush(0)
+            with contextlib.suppress(self._refused):  # after a fatal error, which has been told, even this raises
+                client.flush(0)
 
     def counts(self) -> ProducerCounts:
         """See MessageProducer."""
@@ -193,10 +150,10 @@ class EventProducer(MessageProducer):
 
     def _send_when_room(self, topic: str, value: bytes, key: bytes, partition: int) -> None:
         while True:
-            self._client.poll(0.002)  # nothing to serve as a rule, so this is a short sleep that Ctrl-C can end
-            self._raise_trouble()
+            self._serve(0.002)  # nothing to serve as a rule, so this is a short sleep that Ctrl-C can end
             try:
                 self._client.produce(topic, value, key, partition, None, None, 0, self._headers)
+                self._progress_at = time.monotonic()  # there is room since something was acknowledged
                 return
             except BufferError:
                 if time.monotonic() >= self._give_up_at:
@@ -213,7 +170,7 @@ class EventProducer(MessageProducer):
             self._bytes += size
 
     def _refuse(self, error: Exception, topic: str, value: bytes) -> NoReturn:
-        words = _words(error.args[0])
+        words = words_of(error.args[0])
         raise DeliveryError(
             f"Kafka at {self._servers} cannot take a record of {len(value)} bytes for {topic}: {words}.",
             hint="The record begins: " + value[:120].decode(errors="replace"),
@@ -222,25 +179,47 @@ class EventProducer(MessageProducer):
     def _raise_trouble(self) -> None:
         if self._trouble:
             raise DeliveryError(
-                f"Kafka at {self._servers} did not take {self._failed} records: {self._trouble}.",
+                f"Kafka at {self._servers} did not take {self._failed or 'all'} records: {self._trouble}.",
                 hint="When the broker is well again, repeat the same command: the run goes on where the topics end.",
             )
+
+    def _serve(self, seconds: float, *, flush: bool = False) -> int:
+        """Let the client report for so long; the number of records not acknowledged yet. DeliveryError on trouble."""
+        try:
+            (self._client.flush if flush else self._client.poll)(seconds)
+        except self._refused as error:  # fatal: the client takes nothing more
+            self._trouble = self._trouble or words_of(error.args[0])
+            self._raise_trouble()
+        left = len(self._client)
+        if not left or self._produced - left > self._acknowledged:
+            self._acknowledged, self._progress_at = self._produced - left, time.monotonic()
+        elif time.monotonic() > self._progress_at + self._timeout:
+            self._trouble = f"nothing acknowledged for {self._timeout:g} s: {self._connection_trouble or 'no answer'}"
+            self._client.purge()
+            with contextlib.suppress(self._refused):
+                self._client.flush(SLICE)  # counts what was given up
+        self._raise_trouble()
+        return left
+
+    def _on_other_cluster(self) -> None:
+        """Who answers now lacks what was sent before; what is still to come must not be put there behind a gap."""
+        self._trouble = self._trouble or "another cluster answers at this address, without what was sent before"
 
     def _on_failure(self, error: Any, message: Any) -> None:
         if error is None:
             return
         with self._lock:
             self._failed += 1
-        words = _words(error)
+        words = words_of(error)
         if self._connection_trouble:
             words += f" ({self._connection_trouble})"
         self._trouble = self._trouble or f"{message.topic()} partition {message.partition()}: {words}"
 
     def _on_error(self, error: Any) -> None:
         if error.fatal():
-            self._trouble = self._trouble or _words(error)
+            self._trouble = self._trouble or words_of(error)
         else:
-            self._connection_trouble = _words(error)
+            self._connection_trouble = words_of(error)
 
     def _on_statistics(self, text: str) -> None:
         waits = [
@@ -251,21 +230,6 @@ class EventProducer(MessageProducer):
         if waits:
             with self._lock:
                 self._latency = max(waits)
-
-
-class ClientLog:
-    """What librdkafka gets as its logger: everything to `logging`, the coming and going of connections at debug
-    level (whether a connection matters is told by the deliveries), the rest at the level it came with."""
-
-    CONNECTION_NOISE = frozenset({"FAIL", "ERROR", "REQTMOUT", "MAXPOLL", "COORDINATOR", "GETPID"})
-
-    def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
-
-    def log(self, level: int, template: str, facility: str = "", *rest: object) -> None:
-        """The one method that librdkafka's binding calls."""
-        noise = facility in self.CONNECTION_NOISE
-        self._logger.log(logging.DEBUG if noise else level, template, facility, *rest)
 
 
 @dataclass(frozen=True)
@@ -340,8 +304,3 @@ class _Closed:
     @staticmethod
     def refuse() -> NoReturn:
         raise DeliveryError("The producer is closed.")
-
-
-def _words(error: Any) -> str:
-    text = error.str() if hasattr(error, "str") else str(error)
-    return str(text or error.name()).rstrip(".")

@@ -159,7 +159,7 @@ class _Reader:
 def _reader(connection: KafkaConnection, timeout: float) -> Iterator[_Reader]:
     from confluent_kafka import Consumer
 
-    from simulator.producer import ClientLog
+    from simulator.client_log import ClientLog
 
     def on_error(error: Any) -> None:
         reader.trouble = error.str()
