@@ -1,6 +1,6 @@
-"""The commands of this room: `sink`, `sql`, `summary`. Options in, errors of ours out; all work is done elsewhere.
+"""The commands of this room: `sink`, `sql`, `summary`, `check`, `dlq`. Options in, errors of ours out.
 
-Imports nothing heavy at the top, so that `dayone --help` comes at once.
+All work is done elsewhere. Imports nothing heavy at the top, so that `dayone --help` comes at once.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import Annotated
 import typer
 
 from personas.console import told_errors
+from sinks.dead_letters.cli import app as dead_letters
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+app.add_typer(dead_letters, name="dlq", help="Dead letters: what could not be decoded. List, show, send again.")
 
 STORE = Annotated[str | None, typer.Option("--store", metavar="FILE", help="The DuckDB file. [./dayone.duckdb]")]
 
@@ -160,4 +162,3 @@ def _print_summary(store: str, run: str | None, as_json: bool) -> None:
     from rich.console import Console
 
     summing.show(found, Console(highlight=False))
-
