@@ -6,6 +6,7 @@
     ├── BrokerError                4   Kafka is away, refuses, or has other topics than expected
     │   └── DeliveryError          4   messages could not be delivered after all retries
     ├── StoreError                 5   the database is missing, locked, read-only, full or of another version
+    │   └── LockedStoreError       5   another process has the database open, and serves no readers
     ├── PortError                  6   an address that should be ours is in use
     ├── ControlError               7   a steering command was refused
     ├── TrainingError              8   a training set cannot be built or read
@@ -105,6 +106,10 @@ class StoreError(DayoneError):
     """The database is missing, locked, read-only, full or of another schema version."""
 
     exit_code = 5
+
+
+class LockedStoreError(StoreError):
+    """Another process has the database open."""
 
 
 class PortError(DayoneError):

@@ -48,6 +48,10 @@ def sink(
     connect_seconds: Annotated[float | None, typer.Option(help="Give up on an absent broker after this. [30]")] = None,
     drain_seconds: Annotated[float | None, typer.Option(help="Time to drain the topics when stopped. [30]")] = None,
     metrics_port: Annotated[int | None, typer.Option(help="Port of /metrics and /health; 0: any. [9102]")] = None,
+    serve: Annotated[
+        bool | None, typer.Option("--serve/--no-serve", help="Answer `dayone sql` while writing. [yes]")
+    ] = None,
+    serve_port: Annotated[int | None, typer.Option(help="Port on which readers are answered; 0: any. [0]")] = None,
     log_format: Annotated[LogFormat | None, typer.Option(help="Log lines for people or machines. [text]")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [info]")] = None,
     run: Annotated[str | None, typer.Option(metavar="RUN", help="The run that --until-completed waits for.")] = None,
@@ -62,6 +66,7 @@ def sink(
         settings = load_settings(
             store=store, kafka_bootstrap_servers=bootstrap_servers, sink_batch_rows=batch_rows,
             sink_connect_seconds=connect_seconds, sink_drain_seconds=drain_seconds, sink_metrics_port=metrics_port,
+            sink_serve=serve, sink_serve_port=serve_port,
             log_format=log_format.value if log_format else None, log_level=log_level,
         )  # fmt: skip
         setup_logging(settings.log_format, settings.log_level)
@@ -89,13 +94,16 @@ def sql(
     store: STORE = None,
     format: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.table,  # noqa: A002
 ) -> None:
-    """Ask the database: one statement, or a prompt; it cannot be changed. Start with: dayone sql .tables"""
+    """Ask the database: one statement, or a prompt; it cannot be changed. Start with: dayone sql .tables
+
+    A sink that writes the store just now is asked in its place, and answers each statement from one snapshot.
+    """
     with told_errors():
         from sinks import query as asking
+        from sinks.attach import opened
         from sinks.settings import load_settings
-        from sinks.store import Store
 
-        with Store.open(load_settings(store=store).store, read_only=True) as database:
+        with opened(load_settings(store=store).store) as database:
             if query is None:
                 asking.prompt(database, format.value)
             else:

@@ -77,12 +77,18 @@ class Database:
         except duckdb.Error as error:
             raise StoreError(f"The query cannot be answered: {error}") from error
 
-    def reader(self, sql: str, batch_rows: int) -> pa.RecordBatchReader:
+    def reader(self, sql: str, batch_rows: int, parameters: Sequence[Any] = ()) -> pa.RecordBatchReader:
         """Like `query`, batch by batch, so that a large answer need not fit in memory."""
         try:
-            return self._connection.execute(sql).to_arrow_reader(batch_rows)
+            return self._connection.execute(sql, list(parameters)).to_arrow_reader(batch_rows)
         except duckdb.Error as error:
             raise StoreError(f"The query cannot be answered: {error}") from error
+
+    @contextlib.contextmanager
+    def beside(self) -> Iterator[Database]:
+        """Another connection to the same database, for another thread, while inside."""
+        with self._connection.cursor() as connection:
+            yield Database(connection, self.path)
 
     def size_bytes(self) -> int:
         """Bytes on disk, the write-ahead log included; 0 in memory."""

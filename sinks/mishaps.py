@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from personas.errors import StoreError
+from personas.errors import LockedStoreError, StoreError
 
 
 def check_place(path: Path, read_only: bool) -> None:
@@ -25,10 +25,10 @@ def explain(error: Exception, path: str) -> StoreError:
     text = str(error)
     low = text.lower()
     if "lock" in low and ("conflicting" in low or "could not set lock" in low):
-        return StoreError(
+        return LockedStoreError(
             f"{path}: another process has the database open ({_holder(text)}). DuckDB lets one process in at a time.",
-            hint="Wait until it ends (`dayone sink --until-completed` ends by itself) or stop it with Ctrl-C, "
-            "which loses nothing; then query it, and start the sink again: it goes on where it stopped.",
+            hint="A running sink answers `dayone sql` (unless it was started with --no-serve). Otherwise wait until it "
+            "ends or stop it with Ctrl-C, which loses nothing; started again, it goes on where it stopped.",
         )
     if "not a valid duckdb" in low or "does not exist in the file" in low or "corrupt" in low:
         return StoreError(f"{path}: not a DuckDB database ({text.splitlines()[0]})", hint="Give another --store.")

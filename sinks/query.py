@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from personas.errors import StoreError
 
 if TYPE_CHECKING:
-    from sinks.store import Store
+    from sinks.attach import Asked
 
 FORMATS = ("table", "csv", "json")
 #: Rows that the table format prints at most.
@@ -30,7 +30,7 @@ TABLES = (
 )
 
 
-def answer(store: Store, sql: str, format: str = "table", out: IO[str] | None = None) -> None:  # noqa: A002
+def answer(store: Asked, sql: str, format: str = "table", out: IO[str] | None = None) -> None:  # noqa: A002
     """Run a statement and print its rows to `out` (standard output). StoreError on a mistake in the SQL."""
     out = out or sys.stdout
     reader = store.reader(sql)
@@ -87,7 +87,7 @@ def _table(names: list[str], rows: Iterator[tuple[Any, ...]], out: IO[str]) -> N
         console.print(f"Only the first {TABLE_ROWS} rows are shown. All of them: --format csv or --format json")
 
 
-def prompt(store: Store, format: str = "table", ask: Callable[[str], str] | None = None) -> None:  # noqa: A002
+def prompt(store: Asked, format: str = "table", ask: Callable[[str], str] | None = None) -> None:  # noqa: A002
     """Read statements (ended by `;`) until `.quit` or the end of input. At a terminal mistakes are shown, and it goes
     on; from a file or a pipe the first one ends it."""
     piped = ask is None and not sys.stdin.isatty()

@@ -10,11 +10,14 @@ import asyncio
 import gc
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from personas.health import HealthServer
 from sinks.daemon import Limits, Report, Sink
 from sinks.ingest import Decoder
+from sinks.serve import served
 from sinks.settings import SinkSettings
 from sinks.store import Store
 from sinks.subscriber import KafkaSource
@@ -83,10 +86,17 @@ async def _run(
             telemetry.render, lambda: sink.ready, host=settings.metrics_host, port=settings.sink_metrics_port,
             reason=lambda: "the broker does not answer, or its topics do not exist yet",
         )  # fmt: skip
-        with server:
+        with server, _readers(store, settings):
             log.info("metrics on %s/metrics, rows into %s", server.url, settings.store)
             on_start(sink)
             try:
                 return await sink.run(handle_signals=handle_signals)
             finally:
                 await source.close()
+
+
+def _readers(store: Store, settings: SinkSettings) -> AbstractContextManager[object]:
+    """Readers served beside the sink, where they are wanted and the store is one file."""
+    if not settings.sink_serve or not Path(settings.store).is_file():
+        return nullcontext()
+    return served(store.database, host=settings.sink_serve_host, port=settings.sink_serve_port)

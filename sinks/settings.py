@@ -34,6 +34,9 @@ class SinkSettings(BaseSettings):
     sink_drain_seconds: float = Field(30.0, ge=0, description="Seconds for what is on the topics when stopped")
     sink_metrics_port: int = Field(9102, ge=0, le=65535, description="Port of /metrics and /health; 0: a free one")
     metrics_host: str = Field("127.0.0.1", min_length=1, description="Address of /metrics and /health")
+    sink_serve: bool = Field(True, description="Answer readers (`dayone sql`) while the sink writes")
+    sink_serve_host: str = Field("127.0.0.1", min_length=1, description="Address on which readers are answered")
+    sink_serve_port: int = Field(0, ge=0, le=65535, description="Port on which readers are answered; 0: a free one")
     log_format: Literal["text", "json"] = Field("text", description="text or json")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug to error")
 
