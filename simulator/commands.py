@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
 import typer
@@ -22,40 +21,44 @@ from personas.logs import setup_logging
 from personas.pack import load_pack
 from personas.provenance import RunIdentity
 from simulator.broker import EmbeddedBroker
+from simulator.checkpointer import CheckpointPlan
 from simulator.control import Command, send_command
 from simulator.daemon import Order, run_order, signals_to
+from simulator.options import RunOptions, factor_of, start_of
 from simulator.run import Plan, Run
 from simulator.settings import SimulatorSettings
 
 INTERRUPTED = 130
 
 
-def make_order(
-    pack_name: str, users: int, days: float, start: datetime, seed: int, problem_rate: float, live: bool, speed: float,
-    shard: str, settings: SimulatorSettings,
-) -> Order:  # fmt: skip
-    """The order that the options describe. PackError when the pack is wrong."""
+def make_order(pack_name: str, run: RunOptions, settings: SimulatorSettings, shard: str = "0/1") -> Order:
+    """The order that the options describe. PackError when the pack is wrong, SettingsError when an option is."""
+    start, problem_rate = start_of(run.start), factor_of(run.problems)
     pack = load_pack(pack_name)
     identity = RunIdentity(
         product=pack.product.name,
         product_version=pack.product.version,
         pack_fingerprint=pack.fingerprint,
-        seed=seed,
-        users=users,
+        seed=run.seed,
+        users=run.users,
         start=start,
         problem_rate=problem_rate,
     )
-    plan = Plan(days=days, live=live, speed=speed, batch_events=settings.simulator_batch_events)
-    return Order(pack, identity, plan, shard, settings.kafka_partitions)
+    plan = Plan(days=run.days, live=run.live, speed=run.speed, batch_events=settings.simulator_batch_events)
+    return Order(pack, identity, plan, shard, settings.kafka_partitions, _checkpoints(settings))
 
 
-def simulate_command(
-    pack_name: str, users: int, days: float, start: datetime, seed: int, problem_rate: float, live: bool, speed: float,
-    shard: str, settings: SimulatorSettings, json_output: bool,
-) -> None:  # fmt: skip
+def _checkpoints(settings: SimulatorSettings) -> CheckpointPlan | None:
+    """How often; None where they are not wanted, or would end together with the run: a broker of its own."""
+    if not settings.simulator_checkpoints or settings.kafka_bootstrap_servers is None:
+        return None
+    return CheckpointPlan(settings.simulator_checkpoint_events, settings.simulator_checkpoint_seconds)
+
+
+def simulate_command(pack_name: str, options: RunOptions, shard: str, settings: SimulatorSettings) -> None:
     """`dayone simulate`."""
     setup_logging(settings.log_format, settings.log_level)
-    order = make_order(pack_name, users, days, start, seed, problem_rate, live, speed, shard, settings)
+    order, json_output = make_order(pack_name, options, settings, shard), options.json_output
     if settings.kafka_bootstrap_servers is not None:
         with progress_of(order) as report:
             run = run_order(order, settings, settings.connection, report=report)

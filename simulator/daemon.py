@@ -35,6 +35,7 @@ from simulator.tail import last_messages, windows_back
 from simulator.telemetry import Telemetry
 from simulator.topic_admin import provision
 
+MEGABYTE = 1_000_000
 log = logging.getLogger("dayone.simulator")
 
 
@@ -90,9 +91,14 @@ def run_order(
         if run.resumed_until:
             log.info("run %s goes on: the topics hold it up to %s", order.identity.run_id, run.resumed_at)
         ready.set()
+        begun = clock.monotonic()
         state: RunState = run.play()
         reported(run)
         log.info("run %s %s: %d events sent", order.identity.run_id, state, run.simulation.progress.total_events)
+        if run.checkpointer is not None and run.checkpointer.count:
+            one = run.checkpointer
+            elapsed, size = clock.monotonic() - begun, one.bytes / MEGABYTE
+            log.info("%d checkpoints of %.1f MB took %.2f s of %.1f s", one.count, size, one.seconds, elapsed)
     return run
 
 

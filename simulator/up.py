@@ -15,7 +15,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from personas.logs import setup_logging
 from simulator.broker import EmbeddedBroker, dismiss, guard
 from simulator.commands import INTERRUPTED, make_order, outcome, print_note, progress_of
 from simulator.daemon import Order, run_order, signals_to
+from simulator.options import RunOptions
 from simulator.run import Run
 from simulator.settings import SimulatorSettings, child_environment
 
@@ -35,12 +35,11 @@ MEGABYTE = 1_000_000
 
 
 def up_command(
-    pack_name: str, users: int, days: float, start: datetime, seed: int, problem_rate: float, live: bool, speed: float,
-    store: Path, port: int, settings: SimulatorSettings, json_output: bool,
-) -> None:  # fmt: skip
+    pack_name: str, options: RunOptions, store: Path, port: int, settings: SimulatorSettings
+) -> None:
     """Everything from `pack_name` to `store`; prints the sink's summary at the end."""
     setup_logging(settings.log_format, "warning" if settings.log_level == "info" else settings.log_level)
-    order = make_order(pack_name, users, days, start, seed, problem_rate, live, speed, "0/1", settings)
+    order, json_output = make_order(pack_name, options, settings), options.json_output
     stop = threading.Event()
     with ExitStack() as stack:
         stack.enter_context(signals_to(stop))

@@ -1,6 +1,7 @@
 """`python -m tests.bench [PART ...] [--json]`: measure the program, and print a table or JSON.
 
-Parts: simulator, sink, end_to_end, memory; all of them where none is named. Exit code 0 when everything could be
+Parts: simulator, sink, end_to_end, memory; all of these where none is named. And resume, which takes some minutes: ten
+million events are sent before the run is killed and started again. Exit code 0 when everything could be
 measured, whether a goal was met or not; 1 when something could not.
 """
 
@@ -12,11 +13,12 @@ import time
 from collections.abc import Callable
 
 from personas.errors import DayoneError
-from tests.bench import days, storing, whole
+from tests.bench import days, resuming, storing, whole
 from tests.bench.figures import Figure, as_json, machine, show
 from tests.bench.processes import BenchError
 from tests.bench.simulating import figures_of, filled_broker
 
+EXTRA = ("resume",)
 PARTS = ("simulator", "sink", "end_to_end", "memory")
 
 
@@ -37,21 +39,27 @@ def measure(parts: list[str], options: argparse.Namespace, say: Callable[[str], 
     if "memory" in parts:
         say(f"memory: {options.memory_users:,} users for {' and '.join(map(str, days.DAYS))} virtual days")
         found += days.measure(options.memory_users)
+    if "resume" in parts:
+        say(f"resume: {options.resume_events:,} events, a kill, and three starts of the same command")
+        found += resuming.measure(options.resume_users, options.resume_days, options.resume_events, say)
     return found
 
 
 def main() -> int:
     """Read the command line, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Every stage beside its raw limit.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of: {', '.join(PARTS)} (default: all)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of: {', '.join(PARTS)} (default: all of these), {EXTRA[0]}")
     parser.add_argument("--users", type=int, default=20_000, help="users of the run (default: over 1,000,000 events)")
     parser.add_argument("--days", type=float, default=30.0, help="virtual days of the run")
     parser.add_argument("--memory-users", type=int, default=5_000, help="users of the memory part")
+    parser.add_argument("--resume-users", type=int, default=200_000, help="users of the resume part")
+    parser.add_argument("--resume-days", type=float, default=28.0, help="virtual days of the resume part")
+    parser.add_argument("--resume-events", type=int, default=10_000_000, help="events before the kill")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     options = parser.parse_args()
-    unknown = sorted(set(options.parts) - set(PARTS))
+    unknown = sorted(set(options.parts) - {*PARTS, *EXTRA})
     if unknown:
-        parser.error(f"unknown part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+        parser.error(f"unknown part {', '.join(unknown)}; there are {', '.join((*PARTS, *EXTRA))}")
     about, begun = machine(), time.monotonic()
 
     def say(text: str) -> None:
