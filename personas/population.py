@@ -123,6 +123,9 @@ class _Sampler:
         )
         if not any(persona.tastes for persona in pack.personas):
             self.tastes = np.ones_like(self.tastes)
+        self.quantiles = [
+            {name: quantiles(trait) for name, trait in persona.traits.items()} for persona in pack.personas
+        ]
         self.hours = hours_of_week(pack)
         #: Monday 00:00 UTC is hour 0; the run starts at this hour of the week.
         self.start_day = identity.start.weekday()
@@ -143,7 +146,7 @@ class _Sampler:
             for column, name in enumerate(self.traits):
                 if name in who.traits:
                     chances = normal_cdf(correlated[:, column])
-                    traits[rows, column] = interpolate(quantiles(who.traits[name]), chances)
+                    traits[rows, column] = interpolate(self.quantiles[index][name], chances)
             rate[rows] = who.sessions_per_week.median * np.exp(who.sessions_per_week.spread * correlated[:, count])
             patience[rows] = who.patience.median * np.exp(who.patience.spread * correlated[:, count + 1])
         spread = np.array([who.taste_spread for who in self.pack.personas])[persona]

@@ -1,8 +1,9 @@
 """When checkpoints are written, and which one a run that is started again goes on from.
 
 A `Checkpointer` is told after each window; now and then it takes the state, and sends it once the topics can hold all
-that belongs to it (see `checkpoint`). It takes at most two hundredths of the time, whatever the number of users: after
-a checkpoint that took t seconds, the next one is not before fifty t. Knows no broker and no files.
+that belongs to it (see `checkpoint`). Whatever the number of users, it takes at most two hundredths of the time (after
+a checkpoint that took t seconds, the next one is not before fifty t), and adds at most one hundredth to the bytes that
+are sent, before compression. Knows no broker and no files.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ REST = 50.0
 
 @dataclass(frozen=True)
 class CheckpointPlan:
-    """A checkpoint after so many events, or after so many seconds when there were any events; never both rarer."""
+    """A checkpoint after so many events, or later where it would cost too much. What a restart has to play again is
+    about as much, so there is no reason for one in the small hours of a live run."""
 
     events: int = 500_000
-    seconds: float = 60.0
+    #: Bytes of checkpoints, as a share of all that is sent.
+    share: float = 0.01
 
 
 @dataclass
@@ -58,7 +61,8 @@ class Checkpointer:
         self.count = self.bytes = 0
         self.seconds = 0.0
         self._taken: _Taken | None = None
-        self._last_cost = 0.0
+        self._last_cost, self._last_size = 0.0, 0
+        self._last_bytes = producer.counts().bytes
         self._last_at, self._last_events = clock.monotonic(), simulation.played_events
 
     def after_window(self, steered: Steered) -> None:
@@ -71,6 +75,7 @@ class Checkpointer:
             self._taken = _Taken(instant, settled, steered, content, size)
             self._last_cost = self.clock.monotonic() - begun
             self.seconds += self._last_cost
+            self._last_size, self._last_bytes = len(content), self.producer.counts().bytes
             self._last_at, self._last_events = begun, self.simulation.played_events
         elif self._taken is not None and self.simulation.played_until > self._taken.settled_at:
             self._send(self._taken)
@@ -80,9 +85,11 @@ class Checkpointer:
             self.seconds += cost
 
     def _due(self, now: float) -> bool:
-        events, seconds = self.simulation.played_events - self._last_events, now - self._last_at
-        wanted = events >= self.plan.events or (events > 0 and seconds >= self.plan.seconds)
-        return wanted and seconds >= REST * self._last_cost
+        if self.simulation.played_events - self._last_events < self.plan.events:
+            return False
+        if now - self._last_at < REST * self._last_cost:
+            return False
+        return (self.producer.counts().bytes - self._last_bytes) * self.plan.share >= self._last_size
 
     def _send(self, taken: _Taken) -> None:
         reached = {each.topic: dict(each.reached) for each in self.simulation.sequences}

@@ -52,7 +52,7 @@ def _checkpoints(settings: SimulatorSettings) -> CheckpointPlan | None:
     """How often; None where they are not wanted, or would end together with the run: a broker of its own."""
     if not settings.simulator_checkpoints or settings.kafka_bootstrap_servers is None:
         return None
-    return CheckpointPlan(settings.simulator_checkpoint_events, settings.simulator_checkpoint_seconds)
+    return CheckpointPlan(settings.simulator_checkpoint_events)
 
 
 def simulate_command(pack_name: str, options: RunOptions, shard: str, settings: SimulatorSettings) -> None:
@@ -186,6 +186,9 @@ def print_outcome(run: Run, json_output: bool) -> None:
         typer.echo(json.dumps(done))
         return
     resumed = f" (went on from {done['already_on_topics_until']})" if run.resumed_until else ""
+    if run.state == "completed" and run.resumed_until and not any(done["messages"].values()):
+        typer.echo(f"run {done['run_id']} was completed before: the topics hold all of it")
+        return
     typer.echo(f"run {done['run_id']} {done['state']}: {done['events']:,} events sent{resumed}")
     for topic, count in done["messages"].items():
         typer.echo(f"  {topic}: {count:,}")

@@ -23,10 +23,25 @@ from simulator.sequence import Position
 ReadTail = Callable[[KafkaConnection, str, Iterable[int], Callable[[bytes], bool]], dict[int, bytes | None]]
 
 
-def position_of(message: dict[str, Any], start: datetime, numbers: dict[str, int]) -> Position:
+class UserNumbers:
+    """The numbers of the users of a population by their ids, without a dictionary of all of them."""
+
+    def __init__(self, population: Population) -> None:
+        self._order = np.argsort(population.ids)
+        self._ids, self._numbers = population.ids[self._order], population.number
+
+    def __getitem__(self, user: str) -> int:
+        """KeyError when there is no such user."""
+        place = int(np.searchsorted(self._ids, user.encode()))
+        if place == len(self._ids) or self._ids[place] != user.encode():
+            raise KeyError(user)
+        return int(self._numbers[self._order[place]])
+
+
+def position_of(message: dict[str, Any], start: datetime, numbers: UserNumbers) -> Position:
     """The position of a message of one of the four data topics. `numbers` maps user ids to their numbers."""
     time = round((datetime.fromisoformat(message["time"]) - start).total_seconds() * 1000)
-    user, kind = numbers[message["subject"]], str(message["type"])
+    user, kind = numbers[str(message["subject"])], str(message["type"])
     if kind == "dayone.user":
         return time, user, 0
     if kind == "dayone.label.user":
@@ -49,7 +64,7 @@ def held_positions(
         except (ValueError, KeyError, TypeError):  # not one of ours, whatever it says: somebody else wrote it
             return None
 
-    numbers = dict(zip(population.ids.astype(str).tolist(), np.asarray(population.number).tolist(), strict=True))
+    numbers = UserNumbers(population)
     held: dict[str, dict[int, Position]] = {}
     for name in (events_topic, sessions_topic, users_topic, labels_topic):
         topic = name(identity.product)

@@ -27,9 +27,8 @@ class SimulatorSettings(BaseSettings):
     simulator_connect_seconds: float = Field(30.0, gt=0, le=3600)
     simulator_batch_events: int = Field(100_000, ge=1, le=5_000_000)
     simulator_checkpoints: bool = True
-    #: A checkpoint after so many events, or after so many seconds with any; never more than 2 % of the time.
+    #: A checkpoint after so many events, or later where it would take more than 2 % of the time or 1 % of the bytes.
     simulator_checkpoint_events: int = Field(500_000, ge=1)
-    simulator_checkpoint_seconds: float = Field(60.0, gt=0)
     simulator_metrics_port: int = Field(9101, ge=0, le=65535)
     metrics_host: str = "127.0.0.1"
     log_format: Literal["text", "json"] = "text"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,10 @@ from personas.topics import TopicSpec
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient
 
+log = logging.getLogger("dayone.simulator")
+
+#: After so many seconds without an answer a line says what is waited for.
+NOTICE_SECONDS = 2.0
 _UNKNOWN_TOPIC = 3
 _ALREADY_EXISTS = 36
 _START = "Start Kafka there, or leave --bootstrap-servers out to use the embedded broker."
@@ -60,8 +65,9 @@ def cluster_id_of(connection: KafkaConnection, *, timeout: float = 10.0) -> str:
 def admin_client(connection: KafkaConnection, *, timeout: float = 10.0) -> Iterator[KafkaAdminClient]:
     """A connected kafka-python admin client, closed at the end; its errors leave as BrokerError.
 
-    The first connection is tried with a plain socket, so that a broker that is away costs neither log lines nor a
-    thread. kafka-python's own log is silent unless the logger `kafka` has been given a level.
+    The first connection is tried with a plain socket, so that a broker that is away costs none of the client's log
+    lines and threads; after two seconds one line of our own says what is waited for. kafka-python's own log is silent
+    unless the logger `kafka` has been given a level.
     """
     with warnings.catch_warnings():  # the package reads its own schemas by a deprecated function, at import
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -69,38 +75,53 @@ def admin_client(connection: KafkaConnection, *, timeout: float = 10.0) -> Itera
         from kafka.errors import KafkaError
         from kafka.net.compat import KafkaNetClient
 
-    log = logging.getLogger("kafka")
-    if log.level == logging.NOTSET:
-        log.setLevel(logging.CRITICAL)
+    chatter = logging.getLogger("kafka")
+    if chatter.level == logging.NOTSET:
+        chatter.setLevel(logging.CRITICAL)
     servers = connection.client_options()["bootstrap.servers"]
     deadline = time.monotonic() + timeout
-    _await_listener(servers, deadline, timeout)
     made: list[Any] = []
 
     def make(**options: Any) -> Any:
         made.append(KafkaNetClient(**options))
         return made[-1]
 
-    try:
-        admin = KafkaAdminClient(
-            bootstrap_servers=servers.split(","),
-            client_id="dayone-simulator",
-            bootstrap_timeout_ms=max(100, int((deadline - time.monotonic()) * 1000)),
-            request_timeout_ms=int(timeout * 1000),
-            reconnect_backoff_max_ms=500,
-            kafka_client=make,
-        )
-    except (KafkaError, OSError) as error:
-        for client in made:  # the constructor leaves its thread running when it gives up
-            client.close()
-            client._manager._net.stop()
-        raise _away(servers, timeout, str(error)) from error
+    with _notice(servers, timeout):
+        _await_listener(servers, deadline, timeout)
+        try:
+            admin = KafkaAdminClient(
+                bootstrap_servers=servers.split(","),
+                client_id="dayone-simulator",
+                bootstrap_timeout_ms=max(100, int((deadline - time.monotonic()) * 1000)),
+                request_timeout_ms=int(timeout * 1000),
+                reconnect_backoff_max_ms=500,
+                kafka_client=make,
+            )
+        except (KafkaError, OSError) as error:
+            for client in made:  # the constructor leaves its thread running when it gives up
+                client.close()
+                client._manager._net.stop()
+            raise _away(servers, timeout, str(error)) from error
     try:
         yield admin
     except (KafkaError, OSError) as error:
         raise BrokerError(f"Kafka at {servers} failed: {type(error).__name__}: {error}", hint=_START) from error
     finally:
         admin.close()
+
+
+@contextlib.contextmanager
+def _notice(servers: str, timeout: float) -> Iterator[None]:
+    """Say what is waited for when it takes longer than a person expects."""
+    words = "waiting for a Kafka broker to answer at %s, for %g s at most"
+    timer = threading.Timer(NOTICE_SECONDS, log.warning, (words, servers, timeout))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
 
 
 def _await_listener(servers: str, deadline: float, timeout: float) -> None:

@@ -48,7 +48,8 @@ def measure(parts: list[str], options: argparse.Namespace, say: Callable[[str], 
 def main() -> int:
     """Read the command line, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Every stage beside its raw limit.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of: {', '.join(PARTS)} (default: all of these), {EXTRA[0]}")
+    parts = f"any of: {', '.join(PARTS)} (default: all of these), {', '.join(EXTRA)}"
+    parser.add_argument("parts", nargs="*", metavar="PART", help=parts)
     parser.add_argument("--users", type=int, default=20_000, help="users of the run (default: over 1,000,000 events)")
     parser.add_argument("--days", type=float, default=30.0, help="virtual days of the run")
     parser.add_argument("--memory-users", type=int, default=5_000, help="users of the memory part")

@@ -20,6 +20,8 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
+
 from simulator.broker import EmbeddedBroker, free_port
 from tests.bench.figures import Figure
 from tests.bench.processes import ROOT, BenchError, end, environment
@@ -53,6 +55,12 @@ class _Started:
                 [sys.executable, "-m", "dayone", "simulate", *words, "--metrics-port", str(self.port), "--json"],
                 cwd=ROOT, env=environment(), stdout=out, stderr=err,
             )  # fmt: skip
+
+    @property
+    def processor_seconds(self) -> float:
+        """Processor time of all its threads so far, which does not depend on what else the machine does."""
+        times = psutil.Process(self.process.pid).cpu_times()
+        return float(times.user + times.system)
 
     def until(self, enough: float, timeout: float, say: Callable[[str], None] = lambda text: None) -> float:
         """Seconds from the start until so many events were sent, or until the end where it comes before."""
@@ -100,6 +108,7 @@ def measure(users: int, days: float, events: int, say: Callable[[str], None]) ->
         say(f"resume: first new event after {whole:.1f} s without checkpoints")
         with started(words, folder) as resumed:
             quick = resumed.until(1, 600.0)
+            busy = resumed.processor_seconds
             say(f"resume: first new event after {quick:.1f} s")
             resumed.until(float("inf"), 1800.0)
             told = COST.search(resumed.err.read_text())
@@ -116,6 +125,7 @@ def measure(users: int, days: float, events: int, say: Callable[[str], None]) ->
     note = f"{done:,} events done, {users:,} users" + ("" if goal else "; no goal: fewer events than that")
     return [
         Figure("resume", "process start to first new event", quick, "s", goal=goal, smaller=True, note=note),
+        Figure("resume", "processor time of that", busy, "s", smaller=True),
         Figure("resume", "the same without checkpoints", whole, "s", smaller=True),
         Figure("resume", "a completed run, start to exit", idle, "s", goal=goal, smaller=True),
         Figure("resume", "time that checkpoints took", 100 * cost / total, "%", goal=GOAL_PERCENT, smaller=True),

@@ -33,7 +33,7 @@ USERS, DAYS = 120, 7.0
 #: Topics that are no data; a crash leaves them as they are.
 KEPT = (RUNS, CHECKPOINTS)
 #: Checkpoints as often as can be, and a little rarer.
-OFTEN, RARER = CheckpointPlan(events=40, seconds=1e9), CheckpointPlan(events=300, seconds=1e9)
+OFTEN, RARER = (CheckpointPlan(number, share=1.0) for number in (40, 300))
 NO_SHRINKING = (Phase.explicit, Phase.generate)
 CUTS = st.lists(st.floats(0, 1), min_size=16, max_size=16)
 

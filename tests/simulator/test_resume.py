@@ -13,7 +13,7 @@ from personas.topics import events_topic
 from simulator.daemon import steering_after
 from simulator.partitioner import Shard
 from simulator.producer import MemoryProducer
-from simulator.resume import held_positions, position_of
+from simulator.resume import UserNumbers, held_positions, position_of
 from simulator.steering import ARRIVAL_RATE, PROBLEM_RATE
 from tests.runs import simulation_of
 
@@ -41,13 +41,23 @@ def test_a_broken_copy_at_the_end_is_stepped_over(spoil: Callable[[bytes], bytes
     simulation.advance(5 * DAY)
     topic = events_topic("shop")
     good = producer.values(topic)[-1]
-    numbers = {name.decode(): number for number, name in enumerate(simulation.population.ids.tolist())}
+    numbers = UserNumbers(simulation.population)
     wanted = position_of(json.loads(good), simulation.identity.start, numbers)
     shard = Shard(0, 1, 4)
     held = held_positions(
         KafkaConnection(), simulation.identity, simulation.population, shard, tails(spoil(good), good)
     )
     assert held[topic] == {0: wanted}
+
+
+def test_the_number_of_a_user_by_his_id() -> None:
+    population = simulation_of("shop", users=60, shard="1/2", producer=MemoryProducer()).population
+    numbers = UserNumbers(population)
+    for row, name in enumerate(population.ids.tolist()):
+        assert numbers[name.decode()] == population.number[row]
+    for stranger in ("", "u", "zzz", "\N{SNOWMAN}"):
+        with pytest.raises(KeyError):
+            numbers[stranger]
 
 
 def test_a_run_goes_on_with_the_rates_that_it_was_steered_to() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -14,6 +15,7 @@ import pytest
 from personas.connection import KafkaConnection
 from personas.errors import BrokerError
 from personas.topics import TopicSpec, product_topics
+from simulator import topic_admin
 from simulator.broker import free_port
 from simulator.topic_admin import cluster_id_of, provision
 
@@ -94,3 +96,20 @@ def test_listener_that_is_not_kafka() -> None:
 def test_nonsense_address(address: str) -> None:
     with pytest.raises(BrokerError, match="is not the address of a Kafka broker"):
         provision(KafkaConnection(bootstrap_servers=address or " "), product_topics("shop"), timeout=0.3)
+
+
+def test_what_is_waited_for_is_said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(topic_admin, "NOTICE_SECONDS", 0.05)
+    address = f"127.0.0.1:{free_port('127.0.0.1')}"
+    before = threading.active_count()
+    with pytest.raises(BrokerError), caplog.at_level(logging.WARNING):
+        provision(KafkaConnection(bootstrap_servers=address), product_topics("shop"), timeout=0.3)
+    assert caplog.messages == [f"waiting for a Kafka broker to answer at {address}, for 0.3 s at most"]
+    assert threading.active_count() == before
+
+
+def test_nothing_is_said_of_a_broker_that_answers(
+    embedded_broker: EmbeddedBroker, own_name: Names, caplog: pytest.LogCaptureFixture
+) -> None:
+    provision(embedded_broker.connection, [TopicSpec(own_name("quiet"), 1, "", "")])
+    assert "waiting" not in caplog.text
