@@ -30,6 +30,9 @@ WRONG_PROPERTY = "wrong_property"
 WRONG_PRODUCT = "wrong_product"
 REASONS = (NOT_JSON, NOT_UTF8, TOO_LARGE, WRONG_ENVELOPE, UNKNOWN_EVENT_TYPE, WRONG_PROPERTY, WRONG_PRODUCT)
 
+#: States of a run after which nothing more comes of it.
+FINAL = frozenset({"completed", "stopped", "failed"})
+
 #: How much of a refused value is kept in the database; its true size is kept beside it.
 KEPT_BYTES = 64 * 1024
 

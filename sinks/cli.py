@@ -44,7 +44,7 @@ def sink(
     until_completed: Annotated[
         bool, typer.Option("--until-completed", help="End by itself when the runs have ended and all is stored.")
     ] = False,
-    batch_rows: Annotated[int | None, typer.Option(help="Messages per transaction at most. [50000]")] = None,
+    batch_rows: Annotated[int | None, typer.Option(help="Rows of a table per transaction at most. [122880]")] = None,
     connect_seconds: Annotated[float | None, typer.Option(help="Give up on an absent broker after this. [30]")] = None,
     drain_seconds: Annotated[float | None, typer.Option(help="Time to drain the topics when stopped. [30]")] = None,
     metrics_port: Annotated[int | None, typer.Option(help="Port of /metrics and /health; 0: any. [9102]")] = None,

@@ -1,8 +1,9 @@
 """The running sink: reads batches, commits them, and knows when to end.
 
 Holds the pieces together: a source (Kafka or the fake), a decoder, a store, metrics. It knows none of their
-libraries. Decoding happens on the event loop while the transaction before it is written in a thread (DuckDB lets go
-of the interpreter lock), so at most two batches are in memory besides what the client prefetches.
+libraries. Fetches are decoded and gathered (see gather.py) on the event loop while the transaction before is written in
+a thread (DuckDB lets go of the interpreter lock), so at most two batches are in memory besides what the client
+prefetches.
 
 The order for each batch: decode, dead letters to their topics, transaction (rows, dead letters, offsets), then
 acknowledge. Whatever fails stops the sink with that error, and nothing of the batch is acknowledged.
@@ -12,24 +13,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from personas.errors import BrokerError
-from sinks.batch import Batch, Messages, Partition
+from sinks.batch import FINAL, Batch, Messages, Partition
+from sinks.gather import DEFAULT_BOUNDS, Bounds, Gatherer
 from sinks.ingest import Decoder
+from sinks.report import Report
 from sinks.source import Cluster, Source
 from sinks.store import Store
 from sinks.telemetry import Telemetry
 
 log = logging.getLogger("dayone.sink")
 
-FINAL = frozenset({"completed", "stopped", "failed"})
 #: So long without a message while the broker says there are some: they are markers that no reader is given.
 _IDLE_SECONDS = 10.0
 
@@ -43,31 +44,6 @@ class Limits:
     look_seconds: float = 0.5
 
 
-@dataclass
-class Report:
-    """What a sink did until it ended, and why: `completed`, `SIGINT`, `SIGTERM` or what `request_stop` was given."""
-
-    ended: str = ""
-    drained: bool = False
-    rows: dict[str, int] = field(default_factory=dict)
-    duplicates: dict[str, int] = field(default_factory=dict)
-    dead_letters: int = 0
-    messages: int = 0
-    batches: int = 0
-    first_message: float = 0.0
-    last_commit: float = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """From the first message to the last commit."""
-        return max(0.0, self.last_commit - self.first_message)
-
-    @property
-    def events_per_second(self) -> float:
-        """Rows of `events` over `seconds`; 0 where there were none."""
-        return self.rows.get("events", 0) / self.seconds if self.seconds else 0.0
-
-
 class Sink:
     """One sink process' work. `run()` once; `request_stop()` from any thread ends it after draining."""
 
@@ -79,6 +55,7 @@ class Sink:
         telemetry: Telemetry,
         *,
         limits: Limits = Limits(),
+        bounds: Bounds = DEFAULT_BOUNDS,
         until_completed: bool = False,
         only_run: str | None = None,
         on_commit: Callable[[Report], None] = lambda report: None,
@@ -93,6 +70,8 @@ class Sink:
         self._read: dict[Partition, int] = {}  # decoded, perhaps not committed yet
         self._kept: dict[Partition, int] = {}  # committed
         self._first: dict[Partition, int] = {}  # where the partitions begin
+        self._gatherer = Gatherer(decoder, bounds)
+        self._turn = asyncio.Lock()
         self._pending: asyncio.Task[None] | None = None
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._error: BaseException | None = None
@@ -125,7 +104,7 @@ class Sink:
     async def run(self, *, handle_signals: bool = False) -> Report:
         """Read until told to stop, or until the runs are completed. BrokerError, StoreError and the like end it."""
         self._loop = asyncio.get_running_loop()
-        with self._signals(handle_signals), _fewer_collections():
+        with self._signals(handle_signals):
             try:
                 cluster = await self._wait_for_topics()
                 if cluster is not None:
@@ -189,7 +168,7 @@ class Sink:
         log.info("reading %d partitions, %d messages behind", len(start), behind)
 
     async def _take(self, messages: Sequence[Messages]) -> None:
-        """Decode a fetch and hand it to the writer once the one before is kept."""
+        """Decode a fetch; a batch that is due with it goes to the writer once the one before is kept."""
         if self._error is not None:
             return
         if not self.report.messages:
@@ -197,13 +176,23 @@ class Sink:
             self._store.begin_ingest()
         self._last_arrival = time.monotonic()
         self._notice_new_topics(messages)
-        batch = self._decoder.decode(messages, self._read)
-        self.report.messages += batch.messages
-        self._read.update(batch.next_offsets)
-        await self._settle()
-        if self._error is None:
-            self._pending = asyncio.create_task(self._keep(batch))
-            self._pending.add_done_callback(self._note_failure)
+        self.report.messages += sum(map(len, messages))
+        for batch in self._gatherer.add(messages, self._read):
+            await self._write(batch)
+        if self._gatherer.due():
+            await self._flush()
+
+    async def _flush(self) -> None:
+        for batch in self._gatherer.take():
+            await self._write(batch)
+
+    async def _write(self, batch: Batch) -> None:
+        """Begin the transaction of a batch once the one before is kept. In the order of the calls."""
+        async with self._turn:
+            await self._settle()
+            if self._error is None:
+                self._pending = asyncio.create_task(self._keep(batch))
+                self._pending.add_done_callback(self._note_failure)
 
     def _notice_new_topics(self, messages: Sequence[Messages]) -> None:
         """A partition that begins again was made anew: its messages are new, whatever was read of the old one."""
@@ -271,6 +260,8 @@ class Sink:
                 if goal is not None and self._reached(goal):
                     self.report.drained = True
                     return
+            if self._gatherer.due() or (goal is not None and _covers(self._read, goal)):
+                await self._flush()
             if self._stop_reason:
                 deadline = deadline or time.monotonic() + self._limits.drain_seconds
                 if time.monotonic() >= deadline:
@@ -290,7 +281,7 @@ class Sink:
         return waited > _IDLE_SECONDS and self._kept == self._read and self._answering
 
     def _reached(self, goal: dict[Partition, int]) -> bool:
-        return self._idle() or all(self._kept.get(place, 0) >= after for place, after in goal.items())
+        return self._idle() or _covers(self._kept, goal)
 
     async def _look(self) -> Cluster | None:
         """Ask the broker where its topics end; follow it to another cluster or to new partitions."""
@@ -310,6 +301,7 @@ class Sink:
                 return None
             log.warning("the cluster or its partitions changed: reading on from what the database holds")
             await self._source.stop()
+            await self._flush()
             await self._settle()
             if self._error is None:
                 await self._subscribe(cluster)
@@ -338,12 +330,5 @@ class Sink:
                 loop.remove_signal_handler(number)
 
 
-@contextlib.contextmanager
-def _fewer_collections() -> Iterator[None]:
-    """A batch makes hundreds of thousands of objects without cycles: looking for cycles doubles the decoding time."""
-    before = gc.get_threshold()
-    gc.set_threshold(200_000, 50, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
+def _covers(positions: dict[Partition, int], goal: dict[Partition, int]) -> bool:
+    return all(positions.get(place, 0) >= after for place, after in goal.items())

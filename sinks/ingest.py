@@ -72,7 +72,10 @@ class Decoder:
         self._build: dict[str, Callable[[b.Messages], pa.Table]] = {
             events: self._events, sessions: self._sessions, users: self._users, labels: self._labels, runs: self._runs,
         }  # fmt: skip
-        self._tables = dict(zip(self._build, ("events", "sessions", "users", "labels", "runs"), strict=True))
+        #: The table that the messages of each topic become rows of.
+        self.tables: dict[str, str] = dict(
+            zip(self._build, ("events", "sessions", "users", "labels", "runs"), strict=True)
+        )
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -80,18 +83,21 @@ class Decoder:
         return tuple(self._build)
 
     def decode(self, messages: Iterable[b.Messages], positions: b.Positions | None = None) -> b.Batch:
-        """Decode messages of any of `topics`, at most one `Messages` per topic.
+        """Decode messages of any of `topics`, at most one `Messages` per topic, into a batch of its own.
 
         Messages below `positions` are skipped: they were decoded before. Never raises on what is in a message.
         """
+        return joined([self.decode_piece(messages, positions or {})])
+
+    def decode_piece(self, messages: Iterable[b.Messages], positions: b.Positions) -> b.Batch:
+        """Like `decode`, for a piece of a batch: what comes twice is still in it, for `joined` to find."""
         tables: dict[str, pa.Table] = {}
         dead: list[b.DeadLetter] = []
         next_offsets: dict[b.Partition, int] = {}
-        duplicates: dict[str, int] = {}
         manifests: list[RunManifest] = []
         total = skipped = foreign = 0
         for given in messages:
-            fresh = _unseen(given, positions or {})
+            fresh = _unseen(given, positions)
             total += len(given)
             skipped += len(given) - len(fresh)
             if not len(fresh):
@@ -100,20 +106,13 @@ class Decoder:
                 next_offsets[fresh.topic, partition] = offset + 1
             rows, refused = self._decode_topic(fresh)
             dead += refused
-            name = self._tables[fresh.topic]
-            if rows is None:
-                continue
-            if name == "runs":
+            name = self.tables[fresh.topic]
+            if name == "runs" and rows is not None:
                 manifests += map(RunManifest.model_validate_json, rows.column("manifest").to_pylist())
                 foreign += len(fresh) - len(refused) - rows.num_rows
-            once = _without_duplicates(name, rows)
-            duplicates[name] = rows.num_rows - once.num_rows
-            if once.num_rows:
-                tables[name] = once
-        return b.Batch(
-            tables, tuple(dead), next_offsets, total, tuple(manifests),
-            {name: count for name, count in duplicates.items() if count}, skipped, foreign,
-        )  # fmt: skip
+            if rows is not None and rows.num_rows:
+                tables[name] = rows
+        return b.Batch(tables, tuple(dead), next_offsets, total, tuple(manifests), skipped=skipped, foreign=foreign)
 
     def _decode_topic(self, messages: b.Messages) -> tuple[pa.Table | None, list[b.DeadLetter]]:
         build = self._build[messages.topic]
@@ -238,9 +237,7 @@ def _unseen(messages: b.Messages, positions: b.Positions) -> b.Messages:
     return messages.take([row for row, (p, o) in enumerate(places) if o >= positions.get((messages.topic, p), 0)])
 
 
-def _halve(
-    build: Callable[[b.Messages], pa.Table], messages: b.Messages, dead: list[b.DeadLetter]
-) -> list[pa.Table]:
+def _halve(build: Callable[[b.Messages], pa.Table], messages: b.Messages, dead: list[b.DeadLetter]) -> list[pa.Table]:
     """The net under `examine`: should it pass what `build` refuses, halving finds the message all the same."""
     try:
         return [build(messages)]
@@ -258,6 +255,30 @@ def _letter(messages: b.Messages, row: int, reason: str, detail: str) -> b.DeadL
         messages.topic, messages.partitions[row], messages.offsets[row], reason, detail, messages.keys[row],
         messages.values[row], messages.headers(row),
     )  # fmt: skip
+
+
+def joined(pieces: Sequence[b.Batch]) -> b.Batch:
+    """One batch of pieces in the order of arrival, each row once."""
+    tables: dict[str, pa.Table] = {}
+    duplicates: dict[str, int] = {}
+    for name in dict.fromkeys(name for piece in pieces for name in piece.tables):
+        rows = pa.concat_tables(piece.tables[name] for piece in pieces if name in piece.tables)
+        tables[name] = _without_duplicates(name, rows)
+        if rows.num_rows > tables[name].num_rows:
+            duplicates[name] = rows.num_rows - tables[name].num_rows
+    next_offsets: dict[b.Partition, int] = {}
+    for piece in pieces:
+        next_offsets.update(piece.next_offsets)
+    return b.Batch(
+        tables,
+        tuple(letter for piece in pieces for letter in piece.dead_letters),
+        next_offsets,
+        sum(piece.messages for piece in pieces),
+        tuple(manifest for piece in pieces for manifest in piece.manifests),
+        duplicates,
+        sum(piece.skipped for piece in pieces),
+        sum(piece.foreign for piece in pieces),
+    )
 
 
 def _without_duplicates(name: str, rows: pa.Table) -> pa.Table:

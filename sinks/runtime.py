@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from personas.health import HealthServer
-from sinks.daemon import Limits, Report, Sink
+from sinks.daemon import Limits, Sink
+from sinks.gather import Bounds
 from sinks.ingest import Decoder
+from sinks.report import Report
 from sinks.serve import served
 from sinks.settings import SinkSettings
 from sinks.store import Store
@@ -66,12 +68,14 @@ async def _run(
 ) -> Report:
     decoder = Decoder(vocabulary_of(pack), max_bytes=settings.sink_max_message_bytes)
     telemetry = Telemetry()
+    rows = settings.sink_batch_rows
+    bounds = Bounds(rows, settings.sink_batch_seconds, fetch=min(rows, Bounds.fetch))
     source = KafkaSource(
         settings.connection,
         decoder.topics,
         settings.sink_group or f"dayone-sink-{pack.product.name}",
-        batch_rows=settings.sink_batch_rows,
-        batch_seconds=settings.sink_batch_seconds,
+        fetch=bounds.fetch,
+        wait_seconds=bounds.seconds / 4,
         prefetch_mib=settings.sink_prefetch_mib,
     )
     with Store.open(settings.store, memory_limit=settings.store_memory_limit) as store:
@@ -79,8 +83,8 @@ async def _run(
         telemetry.database_bytes.set(store.size_bytes())
         limits = Limits(settings.sink_connect_seconds, settings.sink_drain_seconds)
         sink = Sink(
-            source, decoder, store, telemetry, limits=limits, until_completed=until_completed, only_run=only_run,
-            on_commit=on_commit,
+            source, decoder, store, telemetry, limits=limits, bounds=bounds, until_completed=until_completed,
+            only_run=only_run, on_commit=on_commit,
         )  # fmt: skip
         server = HealthServer(
             telemetry.render, lambda: sink.ready, host=settings.metrics_host, port=settings.sink_metrics_port,

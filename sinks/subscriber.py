@@ -53,23 +53,42 @@ CONSUMER: dict[str, Any] = {
     "reconnect.backoff.max.ms": 1_000,
 }
 
+# The client's types allow for a missing topic, partition and offset; messages that were read have all three.
+_TOPIC: Any = Message.topic
+_PARTITION: Any = Message.partition
+_OFFSET: Any = Message.offset
+_VALUE: Any = Message.value
+
 
 def columns_of(batch: Sequence[Message]) -> list[Messages]:
     """The messages column by column, one `Messages` per topic, in the order of arrival."""
-    groups: dict[str, list[Any]] = {}  # the client's types allow for a missing topic; read messages have one
-    for topic, run in groupby(batch, Message.topic):
-        groups.setdefault(topic or "", []).extend(run)
+    groups: dict[str, list[Any]] = {}
+    for topic, run in groupby(batch, _TOPIC):
+        groups.setdefault(topic, []).extend(run)
     return [
         Messages(
             topic,
-            [message.partition() for message in run],
-            [message.offset() for message in run],
-            [message.key() for message in run],
-            [message.value() for message in run],
+            list(map(_PARTITION, run)),
+            list(map(_OFFSET, run)),
+            _Keys(run),
+            list(map(_VALUE, run)),
             headers=_headers_in(run),
         )
         for topic, run in groups.items()
     ]
+
+
+class _Keys(Sequence[bytes | None]):
+    """The keys of messages, each taken out when it is asked for: only dead letters need theirs."""
+
+    def __init__(self, messages: Sequence[Any]) -> None:
+        self._messages = messages
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._messages[place].key()
 
 
 def _headers_in(run: Sequence[Any]) -> Callable[[int], Headers]:
@@ -85,15 +104,15 @@ class KafkaSource:
         topics: Sequence[str],
         group: str,
         *,
-        batch_rows: int = 50_000,
-        batch_seconds: float = 1.0,
+        fetch: int = 8192,
+        wait_seconds: float = 0.25,
         prefetch_mib: int = 64,
     ) -> None:
         self._options = connection.client_options()
         self._topics = tuple(topics)
         self._group = group
-        self._batch_rows = batch_rows
-        self._batch_seconds = batch_seconds
+        self._fetch = fetch
+        self._wait_seconds = wait_seconds
         self._consumer = CONSUMER | {"queued.max.messages.kbytes": prefetch_mib * 1024}
         self._logger = client_logger()
         self._admin: AdminClient | None = None
@@ -162,8 +181,8 @@ class KafkaSource:
         subscriber = broker.subscriber(
             partitions=[TopicPartition(topic, part, at, declare=False) for (topic, part), at in positions.items()],
             batch=True,
-            max_records=self._batch_rows,
-            polling_interval=self._batch_seconds,
+            max_records=self._fetch,
+            polling_interval=self._wait_seconds,
             group_id=self._group,
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.MANUAL,

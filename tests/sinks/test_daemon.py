@@ -13,8 +13,10 @@ from personas.errors import BrokerError, DeliveryError, StoreError
 from personas.topics import RUNS
 from sinks import daemon
 from sinks.batch import DeadLetter
-from sinks.daemon import Limits, Report, Sink
+from sinks.daemon import Limits, Sink
+from sinks.gather import Bounds
 from sinks.ingest import Decoder
+from sinks.report import Report
 from sinks.source import MemorySource
 from sinks.store import MEMORY, Store
 from sinks.telemetry import Telemetry
@@ -35,7 +37,7 @@ def source_with(sessions: int = 5, *extra: tuple[bytes, bytes]) -> MemorySource:
 
 def sink_on(source: MemorySource, store: Store, *, until_completed: bool = True, limits: Limits = QUICK) -> Sink:
     return Sink(source, Decoder(vocabulary_of(tiny_pack())), store, Telemetry(), limits=limits,
-                until_completed=until_completed)  # fmt: skip
+                bounds=Bounds(seconds=0.005), until_completed=until_completed)  # fmt: skip
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -235,7 +237,7 @@ def test_an_error_in_the_handler_ends_the_sink(monkeypatch: pytest.MonkeyPatch) 
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(sink._decoder, "decode", broken)
+    monkeypatch.setattr(sink._decoder, "decode_piece", broken)
     with pytest.raises(ZeroDivisionError):
         asyncio.run(sink.run())
     assert (source.acknowledged, events_in(store)) == ({}, 0)

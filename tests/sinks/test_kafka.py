@@ -202,7 +202,7 @@ def test_what_the_handler_raises_reaches_the_caller(broker: EmbeddedBroker) -> N
     produce(broker, EVENTS, events(10))
 
     async def play(handler: Handler) -> BaseException:
-        source = KafkaSource(broker.connection, [EVENTS], "g", batch_seconds=0.1)
+        source = KafkaSource(broker.connection, [EVENTS], "g", wait_seconds=0.1)
         failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         await source.start({(EVENTS, 0): 0, (EVENTS, 1): 0}, handler, lambda e: failure.done() or failure.set_result(e))
         try:
@@ -222,7 +222,7 @@ def test_the_true_ends_are_known_once_reading(broker: EmbeddedBroker) -> None:
     produce(broker, EVENTS, [(b"same", value) for _, value in events(50)])
 
     async def play() -> int:
-        source = KafkaSource(broker.connection, [EVENTS], "g", batch_seconds=0.1)
+        source = KafkaSource(broker.connection, [EVENTS], "g", wait_seconds=0.1)
         got = 0
 
         async def take(messages: list[Messages]) -> None:

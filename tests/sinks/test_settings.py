@@ -26,7 +26,7 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_defaults() -> None:
     settings = load_settings()
-    assert (settings.store, settings.sink_batch_rows, settings.sink_batch_seconds) == ("./dayone.duckdb", 50_000, 1.0)
+    assert (settings.store, settings.sink_batch_rows, settings.sink_batch_seconds) == ("./dayone.duckdb", 122_880, 1.0)
     assert (settings.sink_metrics_port, settings.metrics_host, settings.log_format) == (9102, "127.0.0.1", "text")
     assert settings.connection.bootstrap_servers is None
 
