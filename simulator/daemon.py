@@ -89,7 +89,9 @@ def run_order(
 
         run.report = reported
         if run.resumed_until:
-            log.info("run %s goes on: the topics hold it up to %s", order.identity.run_id, run.resumed_at)
+            again = run.manifest().virtual_time if run.simulation.played_until else "its beginning"
+            words = "run %s goes on: the topics hold it up to %s; it is played again from %s, without sending"
+            log.info(words, order.identity.run_id, run.resumed_at, again)
         ready.set()
         begun = clock.monotonic()
         state: RunState = run.play()

@@ -23,6 +23,7 @@ from sinks.serve import served
 from sinks.settings import SinkSettings
 from sinks.store import Store
 from sinks.subscriber import KafkaSource
+from sinks.summary import note_of_others
 from sinks.telemetry import Telemetry
 from sinks.vocabulary import vocabulary_of
 
@@ -80,6 +81,8 @@ async def _run(
     )
     with Store.open(settings.store, memory_limit=settings.store_memory_limit) as store:
         store.load_pack(pack)
+        if note := note_of_others(store, pack.product.name, only_run):
+            log.warning(note)
         telemetry.database_bytes.set(store.size_bytes())
         limits = Limits(settings.sink_connect_seconds, settings.sink_drain_seconds)
         sink = Sink(

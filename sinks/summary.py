@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sinks.store import Store
 
 TOP_ITEMS = 5
+NAMED = 3
+ALL_RUNS = "counts and views take in all runs, unless filtered by run_id"
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,18 @@ def summarize(store: Store, run: str | None = None) -> Summary:
     )  # fmt: skip
 
 
+def note_of_others(store: Store, product: str, run: str | None = None) -> str:
+    """A sentence for somebody about to store a run where there are others of the same product: `run`, or any where the
+    run is not known. Empty where there is nothing to say."""
+    rows = store.query("SELECT DISTINCT run_id FROM runs WHERE product = ? ORDER BY ALL", [product]).to_pylist()
+    others = [row["run_id"] for row in rows if row["run_id"] != run]
+    if len(others) < (1 if run else 2):
+        return ""
+    named = ", ".join(others[:NAMED]) + (", ..." if len(others) > NAMED else "")
+    count = f"{len(others)} {'other ' if run else ''}run{'s' if len(others) > 1 else ''}"
+    return f"{store.path} already holds {count} of {product} ({named}): {ALL_RUNS}"
+
+
 def as_json(summary: Summary) -> dict[str, Any]:
     """The summary as plain JSON values."""
     return asdict(summary)
@@ -111,6 +125,8 @@ def show(summary: Summary, console: Console) -> None:
             f"run {run['run_id']}: {run['state']}, {run['days']:g} days, {run['users']:,} users, seed {run['seed']}",
             highlight=False,
         )
+    if summary.run is None and len(summary.runs) > 1:
+        console.print(f"{len(summary.runs)} runs: {ALL_RUNS} (dayone summary --run RUN)", highlight=False, markup=False)
     if summary.funnel:
         table = Table("funnel", title=None, box=None, pad_edge=False)
         table.add_column("sessions", justify="right")

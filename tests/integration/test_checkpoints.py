@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import re
+import signal
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -24,6 +25,7 @@ from simulator.arrivals import NEVER
 from simulator.checkpoint import pack_state, put_state, state_of, unpack_state
 from simulator.engine import Engine
 from simulator.producer import Record
+from tests.integration.program import Starter, assert_same, expected, free_port, of_messages, of_topics, sent, until
 from tests.integration.test_determinism import (
     DAYS,
     NO_SHRINKING,
@@ -216,3 +218,23 @@ def test_in_many_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sum(record.topic == CHECKPOINTS for record in records) >= 4 * len(heads(records)) > 0
     begun, same = goes_on(records)
     assert same and begun > DAYS * DAY_MS / 2
+
+
+@pytest.mark.kafka
+def test_a_killed_process_goes_on_from_its_checkpoint(dayone: Starter, servers: str) -> None:
+    """With `kill -9`, a broker, and the topic of the checkpoints as it really is."""
+    users, days, port = 300, 20, free_port()
+    command = ("simulate", "shop", "--users", users, "--days", days, "--bootstrap-servers", servers)
+    env = {"DAYONE_SIMULATOR_BATCH_EVENTS": "500", "DAYONE_SIMULATOR_CHECKPOINT_EVENTS": "1000"}
+    wanted = expected(users, days)
+    first = dayone(*command, "--metrics-port", port, env=env)
+    until(lambda: sent(port) > len(wanted["events"]) * 0.6, first)
+    first.signal(signal.SIGKILL)
+    first.wait()
+    second = dayone(*command, "--metrics-port", 0, env=env)
+    assert second.wait() == 0, second.err
+    assert "played again from 2026-01-" in second.err, "not from its beginning"
+    assert_same(of_messages(of_topics(servers)), wanted)
+    third = dayone(*command, "--metrics-port", 0, env=env)
+    assert third.wait() == 0, third.err
+    assert "was completed before: the topics hold all of it" in third.out

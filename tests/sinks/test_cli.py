@@ -15,8 +15,8 @@ from personas.errors import StoreError
 from sinks import query
 from sinks.cli import app
 from sinks.store import Store
-from sinks.summary import next_commands, summarize
-from tests.sinks.making import EVENTS, RUN_ID, batch_of, manifest
+from sinks.summary import next_commands, note_of_others, summarize
+from tests.sinks.making import EVENTS, PRODUCT, RUN_ID, batch_of, manifest
 from tests.sinks.test_store import DECODER, filled
 
 
@@ -130,6 +130,20 @@ def test_the_next_commands_work(store: Path) -> None:
         commands = next_commands(summarize(opened))
     for command in commands:
         call(*shlex.split(command)[1:], stdin=".quit\n")
+
+
+def test_runs_that_are_added_up_are_told(store: Path) -> None:
+    alone = call("summary", "--store", str(store))
+    assert "runs:" not in alone
+    with Store.open(store) as opened:
+        mine = summarize(opened).runs[0]["run_id"]
+        assert note_of_others(opened, PRODUCT, mine) == "" == note_of_others(opened, PRODUCT)
+        assert f"already holds 1 other run of {PRODUCT} ({mine})" in note_of_others(opened, PRODUCT, "another")
+        opened.commit(DECODER.decode([batch_of("dayone.runs", [manifest(seed=2)], 1)]), "c")
+        assert "already holds 2 runs" in note_of_others(opened, PRODUCT)
+        assert note_of_others(opened, "another product") == ""
+    assert "2 runs: counts and views take in all runs" in call("summary", "--store", str(store))
+    assert "2 runs:" not in call("summary", "--store", str(store), "--run", mine)
 
 
 def test_an_empty_database_has_a_summary(tmp_path: Path) -> None:
