@@ -24,7 +24,7 @@ export UV_SYSTEM_CERTS ?= true
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test lint bench fuzz lock clean
 .DELETE_ON_ERROR:
 
 help: ## show these targets
@@ -42,6 +42,9 @@ lint: $(STAMP_DEV) ## ruff and mypy --strict
 
 bench: $(STAMP_DEV) ## every stage beside its raw limit, on this machine
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+fuzz: $(STAMP_DEV) ## a million damaged messages and packs; ARGS="--jobs 2 --seed 7"
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 lock: ## write the locks anew from pyproject.toml (needs uv); UPGRADE=1 takes the newest versions allowed
 	@test -n "$(UV)" || { echo "make lock needs uv: python3 -m pip install uv" >&2; exit 1; }

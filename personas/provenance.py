@@ -27,7 +27,7 @@ def fingerprint(value: Any) -> str:
 class SteeringChange(BaseModel):
     """A steering command that was carried out, and the virtual time from which it counts."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     at: datetime
     command: str
@@ -37,7 +37,7 @@ class SteeringChange(BaseModel):
 class RunIdentity(BaseModel):
     """What decides the events of a run. `run_id` is a function of these fields alone."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     product: str
     product_version: int
@@ -59,7 +59,7 @@ class RunIdentity(BaseModel):
 class RunManifest(BaseModel):
     """The state of one run (or one shard of it) as published on `dayone.runs`, keyed by `<run id>/<shard>`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     run_id: str
     identity: RunIdentity

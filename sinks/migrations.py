@@ -155,9 +155,21 @@ CREATE TABLE dead_letter_replays (
 COMMENT ON TABLE dead_letter_replays IS 'Which dead letters were sent to their topics again, and when';
 """
 
+#: Labels are kept as they come: one with odd problems must not spoil the view of all the others.
+_PROBLEMS = """
+CREATE OR REPLACE VIEW problems AS
+    SELECT label.product, label.run_id, label.user_id, label.session_id, label.persona, label.intent,
+           CAST(problem.value ->> '$.problem' AS VARCHAR) AS problem,
+           TRY_CAST(problem.value ->> '$.sequence' AS INTEGER) AS sequence, label.satisfaction, label.churned,
+           label.weight
+    FROM labels AS label, json_each(label.problems) AS problem WHERE label.kind = 'session';
+COMMENT ON VIEW problems IS 'One row per planted problem, with the event of the session at which it struck';
+"""
+
 #: Every step by name, in the order of application.
 MIGRATIONS: tuple[tuple[str, str], ...] = (
     ("tables", _TABLES),
     ("analyst_views", _VIEWS),
     ("dead_letter_replays", _REPLAYS),
+    ("problems_bear_odd_labels", _PROBLEMS),
 )

@@ -33,6 +33,9 @@ from tests.sinks.making import (
 
 DECODER = Decoder(vocabulary_of(tiny_pack()), max_bytes=10_000)
 
+#: Stands for a number that is valid JSON and becomes infinite.
+HUGE = "1e999"
+
 
 def one(value: bytes | None, topic: str = EVENTS) -> b.Batch:
     return DECODER.decode([b.Messages(topic, [0], [7], [b"k"], [value])])
@@ -143,6 +146,8 @@ def test_every_kind_of_bad_message_has_its_reason_and_takes_no_neighbour_along(
         (LABELS, ("sessionid",), None, b.WRONG_ENVELOPE),
         ("dayone.runs", ("data", "state"), "odd", b.WRONG_PROPERTY),
         ("dayone.runs", ("data", "shard"), 2**40, b.WRONG_PROPERTY),
+        ("dayone.runs", ("data", "days"), HUGE, b.WRONG_PROPERTY),
+        ("dayone.runs", ("data", "identity", "problem_rate"), HUGE, b.WRONG_PROPERTY),
         ("dayone.runs", ("generation",), -3, b.WRONG_ENVELOPE),
     ],
 )  # fmt: skip
@@ -154,7 +159,8 @@ def test_the_other_topics_are_checked_as_well(topic: str, path: tuple[str, ...],
         place = place[name]
     place[path[-1]] = value
     fine = manifest() if topic == "dayone.runs" else other_records(2)[topic][-1]
-    batch = DECODER.decode([batch_of(topic, [(b"k", json.dumps(body).encode()), fine])])
+    written = json.dumps(body).replace(json.dumps(HUGE), "1e999").encode()
+    batch = DECODER.decode([batch_of(topic, [(b"k", written), fine])])
     assert [letter.reason for letter in batch.dead_letters] == [reason]
     assert batch.rows == 1
 

@@ -44,6 +44,14 @@ def test_the_columns_of_the_arrow_schemas_are_those_of_the_tables() -> None:
             assert found.to_pylist() == expected
 
 
+@pytest.mark.parametrize("problems", ["5", '"x"', '{"a": 1}', '[{"sequence": "u-0.1", "problem": 7}]', "[[[]]]"])
+def test_a_label_with_odd_problems_does_not_spoil_the_view_of_all(problems: str) -> None:
+    with filled(MEMORY) as store:
+        store.query("UPDATE labels SET problems = ? WHERE session_id = 'u0000001-0'", [problems])
+        found = store.query("SELECT session_id, sequence FROM problems WHERE problem = 'slow_page'").to_pylist()
+        assert [row["sequence"] for row in found] == [1] * 4
+
+
 def test_every_table_and_view_is_described() -> None:
     with Store.open(MEMORY) as store:
         silent = store.query(
