@@ -134,6 +134,29 @@ def test_steering_and_checkpoints() -> None:
         assert second.simulation.played_events < 0.9 * run.simulation.played_events, "a checkpoint was used"
 
 
+def test_live_runs_have_them_too() -> None:
+    """Live, crashed, live again from a checkpoint, and played to the end: as if played to the end at once. Steered
+    while it is live, too: the windows of a live run end where the clock happens to stand."""
+
+    def stop(days: float, *changes: tuple[int, float, float]) -> Pilot:
+        return Pilot(list(changes), stop_at=round(days * DAY_MS))
+
+    first, run = play("shop", days=2.0, live=True, pilot=stop(4.0), checkpoints=OFTEN)
+    assert run.state == "stopped" and run.simulation.played_until > 3.9 * DAY_MS and len(heads(first)) >= 2
+    left = crashed(first, lambda topic, partition, count: round(0.95 * count))
+    second, again = play("shop", days=2.0, live=True, pilot=stop(5.5), held=left, checkpoints=OFTEN)
+    _, plain = play("shop", days=2.0, live=True, pilot=stop(5.5), held=left)
+    assert again.simulation.played_events < 0.8 * plain.simulation.played_events, "a checkpoint was used"
+    assert digest(play("shop", held=second, checkpoints=OFTEN)[0]) == digest(whole("shop"))
+
+    steered, run = play("shop", days=1.0, live=True, pilot=stop(6.0, (3 * DAY_MS, 9.0, 2.0)), checkpoints=OFTEN)
+    left = crashed(steered, lambda topic, partition, count: round(0.97 * count))
+    through, end = play("shop", held=left, days=6.5, checkpoints=OFTEN)
+    without, plain = play("shop", held=left, days=6.5)
+    assert end.simulation.played_events < 0.8 * plain.simulation.played_events and end.changes == run.changes
+    assert digest(through) == digest(without) != digest(play("shop", days=6.5)[0])
+
+
 def test_shards_have_their_own() -> None:
     four: Records = []
     for index in range(4):

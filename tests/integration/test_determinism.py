@@ -98,7 +98,7 @@ def windows_of(records: list[Record], wanted: Callable[[bytes], bool]) -> Iterat
 
 def play(
     name: str, *, days: float = DAYS, shard: str = "0/1", batch: int = 100_000, held: list[Record] | None = None,
-    pilot: Pilot | None = None, checkpoints: CheckpointPlan | None = None,
+    pilot: Pilot | None = None, checkpoints: CheckpointPlan | None = None, live: bool = False,
 ) -> tuple[list[Record], Run]:  # fmt: skip
     """Play (or go on with) a run as the daemon does; what the topics hold afterwards, and the run."""
     producer = MemoryProducer(records=list(held or []))
@@ -119,7 +119,7 @@ def play(
     if pilot is not None:
         pilot.now = lambda: simulation.played_until
     run = Run(
-        simulation, producer, Plan(days=days, batch_events=batch),
+        simulation, producer, Plan(days=days, live=live, speed=20_000.0, batch_events=batch),
         clock=FakeClock(), steering=steering, stop=threading.Event(), earlier=earlier,
         checkpointer=checkpointer,
     )  # fmt: skip
