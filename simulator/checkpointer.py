@@ -61,6 +61,7 @@ class Checkpointer:
         self.count = self.bytes = 0
         self.seconds = 0.0
         self._taken: _Taken | None = None
+        self._seen_until = simulation.played_until
         self._last_cost, self._last_size = 0.0, 0
         self._last_bytes = producer.counts().bytes
         self._last_at, self._last_events = clock.monotonic(), simulation.played_events
@@ -68,6 +69,9 @@ class Checkpointer:
     def after_window(self, steered: Steered) -> None:
         """Take a checkpoint if it is time, send the one that was taken if all of its messages have been sent.
         `steered`: the steering that was carried out before the end of the window."""
+        if self.simulation.played_until == self._seen_until:
+            return  # steered where it stands: what counts from this instant on is in the state, but not in `steered`
+        self._seen_until = self.simulation.played_until
         begun = self.clock.monotonic()
         if self._taken is None and self._due(begun):
             content, size = pack_state(state_of(self.simulation.engine))

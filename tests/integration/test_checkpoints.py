@@ -7,6 +7,7 @@ may hold something else than a whole, true checkpoint of this run.
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import re
 import signal
@@ -23,8 +24,11 @@ from personas.topics import CHECKPOINTS
 from simulator import checkpoint_records
 from simulator.arrivals import NEVER
 from simulator.checkpoint import pack_state, put_state, state_of, unpack_state
+from simulator.checkpointer import Checkpointer, CheckpointPlan, place_of
+from simulator.clock import FakeClock
 from simulator.engine import Engine
-from simulator.producer import Record
+from simulator.producer import MemoryProducer, Record
+from simulator.steering import ARRIVAL_RATE
 from tests.integration.program import Starter, assert_same, expected, free_port, of_messages, of_topics, sent, until
 from tests.integration.test_determinism import (
     DAYS,
@@ -155,6 +159,26 @@ def test_live_runs_have_them_too() -> None:
     without, plain = play("shop", held=left, days=6.5)
     assert end.simulation.played_events < 0.8 * plain.simulation.played_events and end.changes == run.changes
     assert digest(through) == digest(without) != digest(play("shop", days=6.5)[0])
+
+
+def test_none_is_taken_where_the_clock_stands_still() -> None:
+    """A live run that stands is steered at the instant at which its last window ended: its state is ahead of it."""
+    simulation, producer = simulation_of("shop", users=60), MemoryProducer()
+    checkpointer = Checkpointer(simulation, producer, place_of(simulation), CheckpointPlan(10**9), FakeClock())
+    simulation.advance(3 * DAY_MS)
+    checkpointer.after_window(())
+    checkpointer.plan = CheckpointPlan(1, share=1e9)
+    producer.send("bytes", [b"."], [b""], [0])
+    simulation.change_arrival_rate(2.0)
+    for _ in range(2):
+        simulation.advance(3 * DAY_MS)
+        checkpointer.after_window(())
+    assert checkpointer.count == 0
+    for day in (4, 5):
+        simulation.advance(day * DAY_MS)
+        checkpointer.after_window(((3 * DAY_MS, ARRIVAL_RATE, 2.0),))
+    (head,) = heads(producer.records)
+    assert json.loads(head.value)["data"]["instant"] == 4 * DAY_MS
 
 
 def test_shards_have_their_own() -> None:
