@@ -24,7 +24,7 @@ export UV_SYSTEM_CERTS ?= true
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench fuzz lock clean
+.PHONY: help demo test lint bench fuzz audit lock clean
 .DELETE_ON_ERROR:
 
 help: ## show these targets
@@ -42,6 +42,9 @@ lint: $(STAMP_DEV) ## ruff and mypy --strict
 
 bench: $(STAMP_DEV) ## every stage beside its raw limit, on this machine
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+audit: $(STAMP_DEV) ## known vulnerabilities of what requirements.lock pins; says so where nobody can be asked
+	@$(BIN)/python -m tests.audit $(ARGS)
 
 fuzz: $(STAMP_DEV) ## a million damaged messages and packs; ARGS="--jobs 2 --seed 7"
 	@$(BIN)/python -m tests.fuzz $(ARGS)

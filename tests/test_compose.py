@@ -71,6 +71,14 @@ def test_a_service_is_pinned_hardened_and_reached_from_this_machine_only(service
         assert name in SERVICES and condition == {"condition": "service_healthy"}
 
 
+@pytest.mark.parametrize("service", OURS)
+def test_our_containers_write_to_their_volume_and_forget_the_rest(service: str) -> None:
+    it = SERVICES[service]
+    assert it["tmpfs"] == ["/tmp"]
+    assert [volume.split(":")[1] for volume in it.get("volumes", [])] == (["/data"] if service == "sink" else [])
+    assert "HOME=/data" in DOCKERFILE and "PYTHONDONTWRITEBYTECODE=1" in DOCKERFILE
+
+
 def test_every_declared_volume_is_used() -> None:
     used = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
     assert set(COMPOSE["volumes"]) == {each for each in used if not each.startswith(".")}
