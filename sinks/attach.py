@@ -13,9 +13,10 @@ from typing import Protocol
 import pyarrow as pa
 
 from personas.errors import LockedStoreError, StoreError
-from sinks.database import MEMORY, Database, open_file
+from sinks.database import Database, open_file
 from sinks.extensions import loading
 from sinks.notice import READER_EXTENSIONS, Notice, find
+from sinks.place import MEMORY
 from sinks.store import Store
 
 #: So long a store may be locked without a notice: a sink has just begun, or is just ending.

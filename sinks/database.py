@@ -1,13 +1,15 @@
 """One open database: the only home of DuckDB. Connects, runs statements and transactions, takes and gives Arrow.
 
-Knows the library and its errors; no table, no batch, no pack. What is kept in it, and how, is `store.py`'s.
+Knows the library and its errors; no table, no batch, no pack. What is kept in it, and how, is `store.py`'s; how a lake
+is attached is `lake.py`'s.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,20 @@ import pyarrow as pa
 
 from personas.errors import StoreError
 from sinks.mishaps import check_place, explain
-
-MEMORY = ":memory:"
+from sinks.place import MEMORY, Kind
 
 
 class Database:
-    """A connection and the name by which people know the place. One thread at a time."""
+    """A connection and the name by which people know the place. One thread at a time.
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, path: str) -> None:
-        self.path = path
+    `turns` holds back a transaction until no other process has one under way, where they cannot overlap; `size` tells
+    the bytes that are taken, where that is not the size of a file.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: str, kind: Kind = "file") -> None:
+        self.path, self.kind = path, kind
+        self.turns: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
+        self.size: Callable[[], int] = lambda: _file_bytes(path)
         self._connection = connection
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -41,11 +48,13 @@ class Database:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing. Whatever goes wrong, the database is as it was before; StoreError where it was DuckDB."""
+        """All or nothing. Whatever goes wrong, the database is as it was before; StoreError where it was DuckDB, and of
+        these Conflict where another process wrote the same at the same time."""
         try:
-            self._connection.execute("BEGIN TRANSACTION")
-            yield
-            self._connection.execute("COMMIT")
+            with self.turns():
+                self._connection.execute("BEGIN TRANSACTION")
+                yield
+                self._connection.execute("COMMIT")
         except BaseException as error:
             with contextlib.suppress(duckdb.Error):
                 self._connection.execute("ROLLBACK")
@@ -88,16 +97,17 @@ class Database:
     def beside(self) -> Iterator[Database]:
         """Another connection to the same database, for another thread, while inside."""
         with self._connection.cursor() as connection:
-            yield Database(connection, self.path)
+            yield Database(connection, self.path, self.kind)
 
     def size_bytes(self) -> int:
-        """Bytes on disk, the write-ahead log included; 0 in memory."""
-        return sum(path.stat().st_size for path in (Path(self.path), Path(f"{self.path}.wal")) if path.is_file())
+        """Bytes on disk, the write-ahead log or the catalogue included; 0 in memory."""
+        return self.size()
 
     def close(self) -> None:
         """Close it; twice does nothing. The last checkpoint has all cores: nobody else needs them then."""
-        with contextlib.suppress(duckdb.Error):
-            self._connection.execute(f"SET threads = {os.cpu_count() or 1}")
+        if self.kind == "file":
+            with contextlib.suppress(duckdb.Error):
+                self._connection.execute(f"SET threads = {os.cpu_count() or 1}")
         self._connection.close()
 
 
@@ -108,16 +118,32 @@ def open_file(path: str, *, read_only: bool, memory_limit: str) -> Database:
     """
     if path != MEMORY:
         check_place(Path(path), read_only)
+    return _connect(path, path, "file", read_only, memory_limit)
+
+
+def open_nothing(name: str, kind: Kind, *, read_only: bool, memory_limit: str) -> Database:
+    """A database in memory, for a lake to be attached to, which people know by `name`."""
+    return _connect(MEMORY, name, kind, read_only, memory_limit)
+
+
+def _connect(path: str, name: str, kind: Kind, read_only: bool, memory_limit: str) -> Database:
+    """A connection with our settings. No extension is ever fetched from the network."""
+    offline: dict[str, str | bool | int | float | list[str]] = {"autoinstall_known_extensions": False}
     try:
-        connection = duckdb.connect(path, read_only=read_only and path != MEMORY)
+        connection = duckdb.connect(path, read_only=read_only and path != MEMORY, config=offline)
     except duckdb.Error as error:
-        raise explain(error, path) from error
+        raise explain(error, name) from error
     try:
         _settle_in(connection, read_only, memory_limit)
     except duckdb.Error as error:
         connection.close()
-        raise explain(error, path) from error
-    return Database(connection, path)
+        raise explain(error, name) from error
+    return Database(connection, name, kind)
+
+
+def _file_bytes(path: str) -> int:
+    """Bytes of a file and its write-ahead log; 0 where there is none."""
+    return sum(each.stat().st_size for each in (Path(path), Path(f"{path}.wal")) if each.is_file())
 
 
 def _settle_in(connection: duckdb.DuckDBPyConnection, read_only: bool, memory_limit: str) -> None:

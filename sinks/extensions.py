@@ -30,3 +30,14 @@ def extension_file(name: str) -> Path:
 def loading(name: str) -> str:
     """The statement that loads the extension `name`. StoreError where it is not installed."""
     return f"LOAD {literal(str(extension_file(name)))}"
+
+
+#: DuckDB finds an extension's entry point by the name of its file; the wheels name these two differently.
+_ENTRY_POINTS = {"sqlite": "sqlite_scanner", "postgres": "postgres_scanner"}
+
+
+def loading_by_link(name: str, folder: str) -> str:
+    """Like `loading`, through a link in `folder` that has the name which DuckDB expects."""
+    link = Path(folder) / f"{_ENTRY_POINTS.get(name, name)}.duckdb_extension"
+    link.symlink_to(extension_file(name))
+    return f"LOAD {literal(str(link))}"

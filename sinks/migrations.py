@@ -166,10 +166,49 @@ CREATE OR REPLACE VIEW problems AS
 COMMENT ON VIEW problems IS 'One row per planted problem, with the event of the session at which it struck';
 """
 
-#: Every step by name, in the order of application.
-MIGRATIONS: tuple[tuple[str, str], ...] = (
-    ("tables", _TABLES),
-    ("analyst_views", _VIEWS),
-    ("dead_letter_replays", _REPLAYS),
-    ("problems_bear_odd_labels", _PROBLEMS),
+# A lake's ledger: only added to by commits, changed by claims alone (see ledger.py for why).
+_LEDGER = """
+DROP TABLE offsets;
+DROP TABLE ingests;
+
+CREATE TABLE claims (
+    cluster_id VARCHAR NOT NULL, topic VARCHAR NOT NULL, partition INTEGER NOT NULL, claim BIGINT NOT NULL);
+COMMENT ON TABLE claims IS 'Which claim of each partition is the latest: its sink alone may write the partition';
+INSERT INTO claims VALUES ('', '', 0, 0);
+
+CREATE TABLE commits (
+    cluster_id VARCHAR NOT NULL, claim BIGINT NOT NULL, number BIGINT NOT NULL, ingest_id VARCHAR NOT NULL,
+    started TIMESTAMPTZ NOT NULL, committed TIMESTAMPTZ NOT NULL, messages BIGINT NOT NULL, events BIGINT NOT NULL,
+    positions JSON NOT NULL);
+COMMENT ON TABLE commits IS 'One row per transaction of a sink, folded now and then; see offsets and ingests';
+COMMENT ON COLUMN commits.claim IS 'The claim under which it was made, see claims';
+COMMENT ON COLUMN commits.number IS 'Its place among the commits of the same process';
+COMMENT ON COLUMN commits.positions IS '{topic/partition: next offset}';
+INSERT INTO commits VALUES ('', 0, 0, '', '1970-01-01T00:00:00Z', '1970-01-01T00:00:00Z', 0, 0, '{}');
+
+CREATE VIEW offsets AS
+    SELECT cluster_id, split_part(position.key, '/', 1) AS topic,
+           CAST(split_part(position.key, '/', 2) AS INTEGER) AS partition,
+           arg_max(CAST(position.value AS BIGINT), claim * 1099511627776 + number) AS next_offset
+    FROM commits, json_each(commits.positions) AS position GROUP BY ALL;
+COMMENT ON VIEW offsets IS 'Where to read on: written in the same transaction as the rows before it';
+
+CREATE VIEW ingests AS
+    SELECT ingest_id, cluster_id, min(started) AS started, max(committed) AS updated,
+           CAST(sum(messages) AS BIGINT) AS messages, CAST(sum(events) AS BIGINT) AS events
+    FROM commits WHERE cluster_id <> '' GROUP BY ALL;
+COMMENT ON VIEW ingests IS
+    'One row per sink process: when it read its first message, its last commit, and how much';
+"""
+
+#: Every step by name, in the order of application, and which kinds of store take it.
+_STEPS = (
+    ("tables", _TABLES, "every"),
+    ("analyst_views", _VIEWS, "every"),
+    ("dead_letter_replays", _REPLAYS, "every"),
+    ("problems_bear_odd_labels", _PROBLEMS, "every"),
+    ("ledger", _LEDGER, "lake"),
 )
+#: The steps of a DuckDB file, and those of a lake.
+MIGRATIONS: tuple[tuple[str, str], ...] = tuple((name, script) for name, script, kind in _STEPS if kind == "every")
+LAKE_MIGRATIONS: tuple[tuple[str, str], ...] = tuple((name, script) for name, script, _ in _STEPS)

@@ -1,4 +1,4 @@
-"""What can go wrong with a database file, in words for people: from DuckDB's errors to ours.
+"""What can go wrong with a database, in words for people: from DuckDB's errors to ours.
 
 Knows the texts of the library's errors, not the library.
 """
@@ -8,6 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from personas.errors import LockedStoreError, StoreError
+
+#: How DuckLake and its catalogues say that another process wrote at the same time.
+_CONFLICTS = ("transaction conflict", "database is locked", "could not serialize", "conflict on update", "deadlock")
+
+
+class Conflict(StoreError):
+    """Another process wrote the same at the same time; this transaction lost, whole. It may be tried again."""
+
+
+class Fenced(StoreError):
+    """The store does not stand where this sink left it: another sink has written some of its partitions."""
 
 
 def check_place(path: Path, read_only: bool) -> None:
@@ -24,6 +35,13 @@ def explain(error: Exception, path: str) -> StoreError:
     """The error of ours for an error of DuckDB's."""
     text = str(error)
     low = text.lower()
+    if any(word in low for word in _CONFLICTS):
+        return Conflict(
+            f"{path}: other processes write to it all the time; this one was never let in ({text.splitlines()[-1]}).",
+            hint="What was committed is safe. Start the sink again; it goes on where the store stands.",
+        )
+    if path.startswith("ducklake:") and (lake := _explain_lake(text, low, path)) is not None:
+        return lake
     if "lock" in low and ("conflicting" in low or "could not set lock" in low):
         return LockedStoreError(
             f"{path}: another process has the database open ({_holder(text)}). DuckDB lets one process in at a time.",
@@ -40,6 +58,30 @@ def explain(error: Exception, path: str) -> StoreError:
     if "permission denied" in low or "read-only file system" in low or "cannot open file" in low:
         return StoreError(f"{path}: not writable ({text.splitlines()[0]})", hint="Give a --store where you may write.")
     return StoreError(f"{path}: {text}")
+
+
+def _explain_lake(text: str, low: str, path: str) -> StoreError | None:
+    """What can be wrong with a lake's catalogue."""
+    last = text.strip().splitlines()[-1]
+    if "no snapshot found" in low:
+        return StoreError(f"{path}: {last}.", hint="See which there are: dayone lake snapshots")
+    if "password" in low:
+        return StoreError(
+            f"{path}: PostgreSQL wants another password ({last.rsplit('failed: ', maxsplit=1)[-1]}).",
+            hint="Give it as DAYONE_STORE_PASSWORD, DAYONE_STORE_PASSWORD_FILE, PGPASSWORD or in ~/.pgpass.",
+        )
+    if "unable to connect to postgres" in low or "connection to server" in low:
+        return StoreError(
+            f"{path}: PostgreSQL does not let us in ({text.rsplit('failed: ', maxsplit=1)[-1].strip()}).",
+            hint="Is it running, and is there such a database and user? Make one with `createdb`.",
+        )
+    if "file is not a database" in low or "not contain a valid ducklake" in low:
+        return StoreError(f"{path}: this is no lake's catalogue ({last}).", hint="Give another --store.")
+    if "does not match existing data path" in low:
+        return StoreError(
+            f"{path}: {text.splitlines()[0]}", hint="Leave the data path out: the catalogue knows where its files are."
+        )
+    return None
 
 
 def _holder(text: str) -> str:

@@ -34,13 +34,15 @@ def pending(database: Database, migrations: Migrations) -> Migrations:
     """The migrations to apply; StoreError where the database has some that this program does not know."""
     known = [name for name, _ in migrations]
     found = database.execute(
-        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'main' ORDER BY ALL"
+        "SELECT table_name FROM information_schema.tables "
+        "WHERE table_schema = 'main' AND table_catalog = current_database() ORDER BY ALL"
     )
     if ("schema_migrations",) not in found:
         if found:
+            kind = "DuckDB database" if database.kind == "file" else "lake"
             raise StoreError(
-                f"{database.path}: a DuckDB database, but not one of Dayone's: it holds {found[0][0]!r}.",
-                hint="Give another file with --store; Dayone makes it.",
+                f"{database.path}: a {kind}, but not one of Dayone's: it holds {found[0][0]!r}.",
+                hint="Give another place with --store; Dayone makes it.",
             )
         return migrations
     applied = [name for (name,) in database.execute("SELECT name FROM schema_migrations ORDER BY position")]

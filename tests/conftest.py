@@ -11,6 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from simulator.broker import EmbeddedBroker
     from tests.apache_kafka import ApacheKafka
+    from tests.postgres import Server
 
 #: Tests with one of these fixtures run in one worker, so that one set of Java machines serves them all. The first of
 #: them may have to wait for Maven.
@@ -71,3 +72,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         for name in APACHE_KAFKA_FIXTURES & set(getattr(item, "funcargs", {})):
             report.sections.append((f"log of {name}", item.funcargs[name].log_tails()))
     return report
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """One PostgreSQL server for the whole test session (one per xdist worker): make a database of your own in it."""
+    from tests.postgres import server
+
+    with server() as running:
+        yield running

@@ -1,19 +1,74 @@
 """What every store must do so that nothing is lost and nothing is kept twice: inherit the class, give `open_store`.
 
 A store is made by `open_store(path)` and has `commit(batch, cluster_id)`, `positions(cluster_id)`, `query(sql)` and
-`close()`. Opened again on the same path it goes on where it was, also after its process was killed.
+`close()`. Opened again on the same path it goes on where it was, also after its process was killed. `words(path)` gives
+what a process of its own needs to open it (see `WRITER`).
 """
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from personas.errors import StoreError
 from sinks.ingest import Decoder
+from sinks.migrations import LAKE_MIGRATIONS, MIGRATIONS
+from sinks.place import place_of
+from sinks.store import Store
 from sinks.vocabulary import vocabulary_of
-from tests.sinks.making import EVENTS, batch_of, events, everything, session_events, tiny_pack
+from tests.sinks.making import (
+    EVENTS,
+    USERS,
+    batch_of,
+    events,
+    everything,
+    message,
+    session_events,
+    tiny_pack,
+)
+
+TOTAL = 1000
+BATCH = 100
+
+#: A process that writes TOTAL events and kills itself at a moment of its n-th commit: place, data path, moment, n.
+WRITER = """
+import os, signal, sys
+from sinks.place import place_of
+from sinks.store import Store
+from tests.contracts.sink_exactly_once import BATCH, DECODER, TOTAL
+from tests.sinks.making import EVENTS, batch_of, events
+
+place, data_path, moment, after = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+records = events(TOTAL)
+store = Store.open(place_of(place, data_path))
+database = store.database
+run, commits = database.execute, 0
+
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def run_until_the_end(statement, parameters=()):
+    answer = run(statement, parameters)
+    if "INSERT INTO commits" in statement or "UPDATE ingests" in statement:  # the last statement of a commit
+        die()
+    return answer
+
+while (start := store.positions("c").get((EVENTS, 0), 0)) < len(records):
+    batch = DECODER.decode([batch_of(EVENTS, records[start : start + BATCH], start)], store.positions("c"))
+    commits += 1
+    if commits == after and moment == "before the offsets":
+        store._write_ledger = die
+    if commits == after and moment == "before COMMIT":
+        database.execute = run_until_the_end
+    store.commit(batch, "c")
+    if commits == after and moment == "before the acknowledgement":
+        die()
+"""
 
 DECODER = Decoder(vocabulary_of(tiny_pack()))
 
@@ -33,6 +88,10 @@ class ExactlyOnce:
 
     def open_store(self, path: Path) -> Any:
         raise NotImplementedError
+
+    def words(self, path: Path) -> list[str]:
+        """The place and the data path, as `place_of` takes them."""
+        return [str(path), ""]
 
     @pytest.fixture
     def path(self, tmp_path: Path) -> Path:
@@ -99,4 +158,62 @@ class ExactlyOnce:
         store = self.open_store(path)
         store.commit(DECODER.decode([batch_of(EVENTS, [(b"k", b"nonsense")])]), "c")
         assert store.positions("c") == {(EVENTS, 0): 1}
+        store.close()
+
+    def test_killed_in_the_middle_of_batches_and_started_again(self, path: Path) -> None:
+        codes = []
+        for moment in ("before the offsets", "before COMMIT", "before the acknowledgement", "never"):
+            result = subprocess.run(
+                [sys.executable, "-c", WRITER, *self.words(path), moment, "3"], capture_output=True, text=True,
+                timeout=60, cwd=Path(__file__).parents[2], check=False,
+            )  # fmt: skip
+            codes.append((result.returncode, result.stderr))
+        assert [code for code, _ in codes] == [*[-signal.SIGKILL] * 3, 0], codes
+        store = self.open_store(path)
+        assert ids(store) == event_ids(TOTAL)
+        store.close()
+
+    def test_migrations_are_applied_once_and_a_newer_schema_is_refused(self, path: Path) -> None:
+        for _ in range(2):
+            store = self.open_store(path)
+            names = store.query("SELECT name FROM schema_migrations ORDER BY position").column(0).to_pylist()
+            store.close()
+        place = place_of(*self.words(path))
+        known = LAKE_MIGRATIONS if place.is_lake else MIGRATIONS
+        assert names == [name for name, _ in known]
+        newer = (*known, ("future", "CREATE TABLE future (n INTEGER); ALTER TABLE events ADD COLUMN extra VARCHAR;"))
+        Store.open(place, migrations=newer).close()
+        with pytest.raises(StoreError, match="newer schema.*future.*Nothing was changed"):
+            self.open_store(path)
+        with pytest.raises(StoreError, match="lacks the migrations more"):
+            Store.open(place, read_only=True, migrations=(*newer, ("more", "CREATE TABLE more (n INTEGER)")))
+
+    def test_the_latest_user_wins_in_any_order(self, path: Path) -> None:
+        store = self.open_store(path)
+        for offset, (device, time) in enumerate([("b", "2026-01-02"), ("a", "2026-01-01"), ("c", "2026-01-03")]):
+            data = {"signed_up": "2026-01-01T00:00:00Z", "device": device}
+            raw = message("dayone.user", "u1", "u1", data, time=f"{time}T00:00:00Z")
+            store.commit(DECODER.decode([batch_of(USERS, [(b"u1", raw)], offset)]), "c")
+        assert store.query("SELECT device FROM users").to_pylist() == [{"device": "c"}]
+        store.close()
+
+    def test_a_pack_its_views_and_the_analysts_views_answer(self, path: Path) -> None:
+        store = self.open_store(path)
+        for version in (1, 2):
+            store.load_pack(tiny_pack(version=version))
+        store.commit(DECODER.decode([batch_of(topic, records) for topic, records in everything(5)]), "c")
+        assert store.query("SELECT count(*) AS n, min(pack_fingerprint) AS f FROM items").to_pylist() == [
+            {"n": 10, "f": "f2" * 8}
+        ]
+        row = store.query("SELECT * FROM tiny.product_added ORDER BY event_id LIMIT 1").to_pylist()[0]
+        assert (row["product_id"], row["price"], row["gift"]) == ("p2", 9.5, True)
+        assert store.query("SELECT sum(sessions)::INT AS n FROM sessions_per_day").to_pylist() == [{"n": 5}]
+        assert store.query("SELECT DISTINCT problem FROM problems").to_pylist() == [{"problem": "slow_page"}]
+        assert store.query("SELECT sum(messages)::INT AS n FROM ingests").to_pylist() == [{"n": 40}]
+        silent = store.query(
+            "SELECT table_name FROM duckdb_tables() WHERE comment IS NULL AND table_name <> 'schema_migrations' "
+            "AND database_name = current_database() UNION ALL SELECT view_name FROM duckdb_views() "
+            "WHERE NOT internal AND comment IS NULL AND schema_name = 'main' AND database_name = current_database()"
+        )
+        assert silent.column(0).to_pylist() == []
         store.close()

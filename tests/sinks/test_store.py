@@ -197,7 +197,7 @@ def test_a_failing_commit_leaves_nothing_of_itself(monkeypatch: pytest.MonkeyPat
     def fail(*_: object) -> None:
         raise OSError("power cut")
 
-    monkeypatch.setattr(store, "_write_offsets", fail)
+    monkeypatch.setattr(store, "_write_ledger", fail)
     with pytest.raises(OSError, match="power cut"):
         store.commit(DECODER.decode([batch_of(EVENTS, events(40), 20)]), "c")
     assert count(store, "events") == 20
