@@ -24,8 +24,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-import pyarrow as pa
-
 from sinks.batch import Partition, Positions
 from sinks.database import Database
 from sinks.mishaps import Fenced
@@ -34,7 +32,6 @@ from sinks.mishaps import Fenced
 Ingest = tuple[str, datetime]
 #: After so many commits the rows of a process are folded into one: who looks for positions reads them all.
 FOLD_EVERY = 1000
-_OFFSETS = pa.schema([("topic", pa.string()), ("partition", pa.int32()), ("next_offset", pa.int64())])
 
 
 @dataclass(frozen=True)
@@ -96,17 +93,17 @@ class FileLedger:
 
     def write(self, offsets: Positions, ingest: Ingest, cluster_id: str, messages: int, events: int) -> None:
         """See Ledger."""
-        table = pa.Table.from_pylist(
-            [{"topic": topic, "partition": partition, "next_offset": at} for (topic, partition), at in offsets.items()],
-            schema=_OFFSETS,
+        places = json.dumps([[topic, partition, at] for (topic, partition), at in offsets.items()])
+        self._database.execute(
+            "DELETE FROM offsets WHERE cluster_id = ? AND (topic || '/' || partition) IN "
+            "(SELECT (value ->> 0) || '/' || (value ->> 1) FROM json_each(?))",
+            [cluster_id, places],
         )
-        with self._database.registered(table):
-            self._database.execute(
-                "DELETE FROM offsets USING incoming WHERE offsets.cluster_id = ? AND offsets.topic = incoming.topic "
-                "AND offsets.partition = incoming.partition",
-                [cluster_id],
-            )
-            self._database.execute("INSERT INTO offsets BY NAME SELECT ? AS cluster_id, * FROM incoming", [cluster_id])
+        self._database.execute(
+            "INSERT INTO offsets SELECT ?, value ->> 0, CAST(value ->> 1 AS INTEGER), CAST(value ->> 2 AS BIGINT) "
+            "FROM json_each(?)",
+            [cluster_id, places],
+        )
         ingest_id, started = ingest
         if self._counted != ingest_id:
             self._database.execute("DELETE FROM ingests WHERE ingest_id = ?", [ingest_id])
