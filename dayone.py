@@ -1,8 +1,7 @@
 """The front door: one program, `dayone`, with the commands of the three rooms side by side.
 
-It mounts what each room's cli.py exports as `app`, and turns deliberate errors into a message and an exit code. It may
-not know what a command does, and imports nothing heavier than the rooms' cli modules, so that help comes at once. That
-is laid out here in plain text, one section a room: Typer's Rich panels say the same, but take longer than all the rest.
+It mounts each room's cli.py, and turns deliberate errors into a message and an exit code. It imports nothing heavier
+than those, so that help comes at once. That is plain text, a section a room: Rich panels take longer than all the rest.
 """
 
 from __future__ import annotations
@@ -22,12 +21,24 @@ from personas.errors import EXIT_CODES, DayoneError
 if TYPE_CHECKING:
     from typer._click import Context, HelpFormatter
 
+everywhere = typer.Typer()
 ROOMS = {
     "Who comes, and what they meet": personas.cli.app,
     "When they come, and what they do": simulator.cli.app,
     "What we keep": sinks.cli.app,
     "What models learn from": sinks.training.cli.app,
+    "Everywhere": everywhere,
 }
+
+
+@everywhere.command()
+def config(as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False) -> None:
+    """Show the settings in force: variable, value (secrets as ***), where it came from, who uses it."""
+    from personas.settings import told
+    from simulator import settings as simulator
+    from sinks import settings as sink
+
+    typer.echo(told({"simulator": simulator.load_settings(), "sink": sink.load_settings()}, as_json))
 
 
 class FrontDoor(TyperGroup):

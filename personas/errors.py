@@ -4,7 +4,8 @@
     ├── PackError                  3   a pack (product, personas, catalogue) is wrong
     ├── SettingsError              2   an option or an environment variable is wrong
     ├── BrokerError                4   Kafka is away, refuses, or has other topics than expected
-    │   └── DeliveryError          4   messages could not be delivered after all retries
+    │   ├── DeliveryError          4   messages could not be delivered after all retries
+    │   └── AccessError            4   Kafka does not let us in: TLS or login
     ├── StoreError                 5   the database is missing, locked, read-only, full or of another version
     │   └── LockedStoreError       5   another process has the database open, and serves no readers
     ├── PortError                  6   an address that should be ours is in use
@@ -100,6 +101,10 @@ class BrokerError(DayoneError):
 
 class DeliveryError(BrokerError):
     """Messages could not be delivered after all retries of the client."""
+
+
+class AccessError(BrokerError):
+    """Kafka does not let us in: encryption, certificates or login do not fit. Trying again does not help."""
 
 
 class StoreError(DayoneError):

@@ -218,7 +218,7 @@ class EventProducer(MessageProducer):
     def _on_error(self, error: Any) -> None:
         if error.fatal():
             self._trouble = self._trouble or words_of(error)
-        else:
+        elif error.name() != "_ALL_BROKERS_DOWN" or not self._connection_trouble:  # that one never says why
             self._connection_trouble = words_of(error)
 
     def _on_statistics(self, text: str) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from personas.connection import KafkaConnection
 from personas.errors import BrokerError
 from personas.letters import is_replay
+from personas.listener import Refusals, topics_of
 
 if TYPE_CHECKING:
     from confluent_kafka import Consumer
@@ -85,6 +86,19 @@ def windows_back(
             stop = start
 
 
+def check_login(connection: KafkaConnection, *, timeout: float) -> None:
+    """Return when a broker has taken our name and password. AccessError when it refuses them, BrokerError when none
+    answers within about `timeout` seconds."""
+    from confluent_kafka import KafkaException
+
+    with _reader(connection, timeout) as reader:
+        try:
+            topics_of(reader.consumer, connection, reader.refusals, KafkaException, timeout=timeout)
+        except KafkaException as error:
+            words = f"No Kafka broker answers at {connection.servers} within {timeout:g} s: {error.args[0].str()}."
+            raise BrokerError(words) from None
+
+
 def end_offsets(
     connection: KafkaConnection, topic: str, partitions: Iterable[int], *, timeout: float = 10.0
 ) -> dict[int, int]:
@@ -103,7 +117,8 @@ class _Reader:
 
     def __init__(self, consumer: Consumer, servers: str, timeout: float) -> None:
         self.trouble = ""
-        self._consumer = consumer
+        self.refusals = Refusals()
+        self.consumer = consumer
         self._servers = servers
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
@@ -114,8 +129,9 @@ class _Reader:
 
         left = max(0.1, self._deadline - time.monotonic())
         try:
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=left)
+            low, high = self.consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=left)
         except KafkaException as error:
+            self.consumer.poll(0)  # calls error_cb, which knows why
             raise self._failure(topic, error.args[0]) from error
         return int(low), int(high)
 
@@ -126,9 +142,9 @@ class _Reader:
         from confluent_kafka import KafkaError, TopicPartition
 
         unfinished = set(starts)
-        self._consumer.assign([TopicPartition(topic, number, start) for number, start in starts.items()])
+        self.consumer.assign([TopicPartition(topic, number, start) for number, start in starts.items()])
         while unfinished:
-            message: Any = self._consumer.poll(0.1)
+            message: Any = self.consumer.poll(0.1)
             if message is None:
                 if time.monotonic() > self._deadline:
                     raise self._failure(topic, f"nothing more came within {self._timeout:g} s")
@@ -144,11 +160,12 @@ class _Reader:
             elif error.code() != KafkaError._PARTITION_EOF:
                 raise self._failure(topic, error)
             unfinished.discard(number)
-        self._consumer.unassign()
+        self.consumer.unassign()
 
     def _failure(self, topic: str, words: object) -> BrokerError:
         text = str(words.str() if hasattr(words, "str") else words).rstrip(".")
-        trouble = f" ({self.trouble})" if self.trouble else ""
+        reason = self.refusals.words or self.trouble
+        trouble = f" ({reason})" if reason else ""
         return BrokerError(
             f"The end of topic {topic} cannot be read from Kafka at {self._servers}: {text}{trouble}.",
             hint="See that the broker is up and the topic is there; topics are made when a run starts.",
@@ -163,6 +180,7 @@ def _reader(connection: KafkaConnection, timeout: float) -> Iterator[_Reader]:
 
     def on_error(error: Any) -> None:
         reader.trouble = error.str()
+        reader.refusals(error)
 
     consumer = Consumer(
         {

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import socket
 import threading
 import time
 import warnings
@@ -18,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from personas.connection import KafkaConnection
 from personas.errors import BrokerError
+from personas.listener import addresses, greet
 from personas.topics import TopicSpec
+from simulator.tail import check_login
 
 if TYPE_CHECKING:
     from kafka import KafkaAdminClient
@@ -65,9 +66,9 @@ def cluster_id_of(connection: KafkaConnection, *, timeout: float = 10.0) -> str:
 def admin_client(connection: KafkaConnection, *, timeout: float = 10.0) -> Iterator[KafkaAdminClient]:
     """A connected kafka-python admin client, closed at the end; its errors leave as BrokerError.
 
-    The first connection is tried with a plain socket, so that a broker that is away costs none of the client's log
-    lines and threads; after two seconds one line of our own says what is waited for. kafka-python's own log is silent
-    unless the logger `kafka` has been given a level.
+    The first connection is tried by hand, so that a broker that is away, or does not let us in, costs none of the
+    client's log lines and threads; after two seconds one line of our own says what is waited for. kafka-python's own
+    log is silent unless the logger `kafka` has been given a level.
     """
     with warnings.catch_warnings():  # the package reads its own schemas by a deprecated function, at import
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -78,7 +79,7 @@ def admin_client(connection: KafkaConnection, *, timeout: float = 10.0) -> Itera
     chatter = logging.getLogger("kafka")
     if chatter.level == logging.NOTSET:
         chatter.setLevel(logging.CRITICAL)
-    servers = connection.client_options()["bootstrap.servers"]
+    servers = connection.servers
     deadline = time.monotonic() + timeout
     made: list[Any] = []
 
@@ -87,10 +88,12 @@ def admin_client(connection: KafkaConnection, *, timeout: float = 10.0) -> Itera
         return made[-1]
 
     with _notice(servers, timeout):
-        _await_listener(servers, deadline, timeout)
+        _await_listener(connection, deadline, timeout)
+        if connection.logs_in:  # kafka-python would try a wrong password until its time is up, and not say why
+            check_login(connection, timeout=timeout)
         try:
             admin = KafkaAdminClient(
-                bootstrap_servers=servers.split(","),
+                **connection.admin_options(),
                 client_id="dayone-simulator",
                 bootstrap_timeout_ms=max(100, int((deadline - time.monotonic()) * 1000)),
                 request_timeout_ms=int(timeout * 1000),
@@ -124,22 +127,17 @@ def _notice(servers: str, timeout: float) -> Iterator[None]:
         timer.join()
 
 
-def _await_listener(servers: str, deadline: float, timeout: float) -> None:
+def _await_listener(connection: KafkaConnection, deadline: float, timeout: float) -> None:
     words = ""
     while True:
-        for address in servers.split(","):
-            host, _, port = address.strip().rpartition(":")
-            if not host or not port.isdigit():
-                hint = "Write HOST:PORT, with commas between several."
-                raise BrokerError(f"{address.strip()!r} is not the address of a Kafka broker.", hint=hint)
+        for host, port in addresses(connection):
             try:
-                left = max(0.05, deadline - time.monotonic())
-                socket.create_connection((host.strip("[]"), int(port)), timeout=left).close()
+                greet(connection, host, port, timeout=max(0.05, deadline - time.monotonic()))
                 return
             except OSError as error:
                 words = error.strerror or str(error)
         if time.monotonic() >= deadline:
-            raise _away(servers, timeout, words)
+            raise _away(connection.servers, timeout, words)
         time.sleep(0.05)
 
 

@@ -86,7 +86,7 @@ def sink_process(
         arguments += ["--metrics-port", "0"]
     level = "warning" if settings.log_level == "info" else settings.log_level
     process = subprocess.Popen(
-        dayone(*arguments), start_new_session=True, env=child_environment(log_level=level),
+        dayone(*arguments), start_new_session=True, env=child_environment(connection, log_level=level),
         stdout=subprocess.PIPE if captured else None,
     )  # fmt: skip
     guardian = guard(process.pid)

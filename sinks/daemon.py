@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from personas.errors import BrokerError
+from personas.errors import AccessError, BrokerError
 from sinks.batch import FINAL, Batch, Messages, Partition
 from sinks.gather import DEFAULT_BOUNDS, Bounds, Gatherer
 from sinks.ingest import Decoder
@@ -127,6 +127,8 @@ class Sink:
         while not self._stop_reason:
             try:
                 cluster = await self._source.describe(max(0.1, min(5.0, deadline - time.monotonic())))
+            except AccessError:
+                raise  # waiting does not help
             except BrokerError:
                 if time.monotonic() >= deadline:
                     raise

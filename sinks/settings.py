@@ -5,22 +5,21 @@ Every setting is an environment variable `DAYONE_...`; options of the command li
 
 from __future__ import annotations
 
-import os
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from personas.connection import KafkaConnection
+from personas.connection import KafkaSettings
 from personas.errors import SettingsError
+from personas.settings import describe_faults
 
 
-class SinkSettings(BaseSettings):
+class SinkSettings(KafkaSettings, BaseSettings):
     """What can be set, with its unit; names in capitals behind DAYONE_ are the variables."""
 
     model_config = SettingsConfigDict(env_prefix="DAYONE_", frozen=True, extra="ignore", env_ignore_empty=True)
 
-    kafka_bootstrap_servers: str | None = Field(None, description="Kafka brokers, HOST:PORT[,HOST:PORT...]")
     store: str = Field("./dayone.duckdb", min_length=1, description="The DuckDB file")
     store_memory_limit: str = Field(
         "512MB", pattern=r"^\d+(\.\d+)?\s?[KMGT]i?B$", description="Memory that DuckDB may take, e.g. 512MB"
@@ -42,11 +41,6 @@ class SinkSettings(BaseSettings):
     log_format: Literal["text", "json"] = Field("text", description="text or json")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug to error")
 
-    @property
-    def connection(self) -> KafkaConnection:
-        """How to reach Kafka."""
-        return KafkaConnection(bootstrap_servers=self.kafka_bootstrap_servers)
-
 
 def load_settings(**overrides: Any) -> SinkSettings:
     """Settings from the environment; overrides that are not None win. SettingsError names what is wrong."""
@@ -54,17 +48,4 @@ def load_settings(**overrides: Any) -> SinkSettings:
     try:
         return SinkSettings(**given)
     except ValidationError as error:
-        raise SettingsError(_describe(error, given)) from error
-
-
-def _describe(error: ValidationError, given: dict[str, Any]) -> str:
-    lines = []
-    for fault in error.errors():
-        name = str(fault["loc"][0])
-        field = SinkSettings.model_fields.get(name)
-        variable = f"DAYONE_{name.upper()}"
-        place = variable if name not in given and variable in os.environ else f"{variable} (option)"
-        expected = fault["msg"][0].lower() + fault["msg"][1:]
-        about = f" ({field.description})" if field and field.description else ""
-        lines.append(f"{place}{about}: found {fault['input']!r}, {expected}.")
-    return "\n".join(lines)
+        raise SettingsError(describe_faults(error, SinkSettings, given)) from None

@@ -37,6 +37,7 @@ from faststream.middlewares import AckPolicy
 from personas.connection import KafkaConnection
 from personas.errors import BrokerError
 from personas.letters import Headers
+from personas.listener import Refusals, topics_of
 from sinks.batch import DeadLetter, Messages, Partition, Positions
 from sinks.dead_letters.topics import Outbox
 from sinks.source import Cluster, Handler
@@ -108,6 +109,7 @@ class KafkaSource:
         wait_seconds: float = 0.25,
         prefetch_mib: int = 64,
     ) -> None:
+        self._connection = connection
         self._options = connection.client_options()
         self._topics = tuple(topics)
         self._group = group
@@ -116,6 +118,7 @@ class KafkaSource:
         self._consumer = CONSUMER | {"queued.max.messages.kbytes": prefetch_mib * 1024}
         self._logger = client_logger()
         self._admin: AdminClient | None = None
+        self._refusals = Refusals()
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-admin")
         self._broker: KafkaBroker | None = None
         self._raw: Any = None
@@ -128,8 +131,9 @@ class KafkaSource:
     def _describe(self, timeout: float) -> Cluster:
         try:
             if self._admin is None:
-                self._admin = AdminClient(dict(self._options), logger=self._logger)
-            metadata = self._admin.list_topics(timeout=timeout)
+                options: dict[str, Any] = {**self._options, "error_cb": self._refusals}
+                self._admin = AdminClient(options, logger=self._logger)
+            metadata = topics_of(self._admin, self._connection, self._refusals, KafkaException, timeout=timeout)
             wanted = [
                 RawPartition(topic, partition)
                 for topic in self._topics

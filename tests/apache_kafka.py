@@ -34,6 +34,7 @@ from confluent_kafka.admin import AdminClient
 
 from personas.connection import KafkaConnection
 from simulator.broker import dismiss, guard
+from tests.certificates import Authority
 from tests.kafka_jars import class_path_or_skip
 
 #: Starts quickly, stays small.
@@ -64,10 +65,10 @@ _SILENT.addFilter(lambda record: False)
 
 @dataclass(frozen=True)
 class ServerTls:
-    """PEM files: the broker's key and certificate in one, and the authority that signs those of clients."""
+    """The broker's key and certificate in one PEM file, and the authority that signs those of clients."""
 
     identity: Path
-    authority: Path
+    authority: Authority
 
 
 @dataclass
@@ -170,6 +171,13 @@ class ApacheKafka:
         self._launch(node)
         self._await_answer()
 
+    def delete_topics(self) -> None:
+        """Delete every topic that is not Kafka's own; the next test may make others of the same names."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers}, logger=_SILENT)
+        names = [name for name in admin.list_topics(timeout=10).topics if not name.startswith("__")]
+        for answer in admin.delete_topics(names).values() if names else ():
+            answer.result(10)
+
     def tool(
         self, name: str, *arguments: object, check: bool = True, timeout: float = 60.0
     ) -> subprocess.CompletedProcess[str]:
@@ -234,7 +242,7 @@ class ApacheKafka:
                 "ssl.keystore.type": "PEM",
                 "ssl.keystore.location": str(self.tls.identity),
                 "ssl.truststore.type": "PEM",
-                "ssl.truststore.location": str(self.tls.authority),
+                "ssl.truststore.location": str(self.tls.authority.file),
                 "listener.name.ssl.ssl.client.auth": "required",
             }
             jaas = "org.apache.kafka.common.security.scram.ScramLoginModule required;"

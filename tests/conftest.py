@@ -35,11 +35,16 @@ def own_name() -> Callable[[str], str]:
 
 @pytest.fixture(scope="session")
 def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
-    """One Apache Kafka broker for the whole test session, never killed: use topics of your own. Skips where Java or
-    Maven are missing; with CI=true in the environment that is a failure."""
-    from tests.apache_kafka import ApacheKafka
+    """One Apache Kafka broker for the whole test session, never killed: use topics of your own, or begin with
+    `delete_topics()`. It also listens with SASL_SSL, where the user `dayone` has the password `open sesame`, and with
+    SSL. Skips where Java or Maven are missing; with CI=true in the environment that is a failure."""
+    from tests.apache_kafka import ApacheKafka, ServerTls
+    from tests.certificates import Authority
 
-    with ApacheKafka(tmp_path_factory.mktemp("apache-kafka") / "one") as kafka:
+    folder = tmp_path_factory.mktemp("apache-kafka")
+    authority = Authority.make(folder / "certificates", "authority")
+    tls = ServerTls(authority.sign("broker"), authority)
+    with ApacheKafka(folder / "one", tls=tls, users={"dayone": "open sesame"}) as kafka:
         yield kafka
 
 
