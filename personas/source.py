@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -170,15 +170,34 @@ EXPECTED = {
 
 
 def _faults(error: ValidationError, path: Path, lines: dict[Path_, int], model: type[BaseModel]) -> Iterator[Fault]:
-    for entry in error.errors(include_url=False):
+    entries = error.errors(include_url=False)
+    misspelt = _misspelt(entries)
+    for entry in entries:
+        if entry["type"] == "missing" and entry["loc"] in misspelt.values():
+            continue
         where = tuple(part for part in entry["loc"] if part != "[key]")
         said = entry["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
         found, expected = _short(entry["input"]), EXPECTED.get(entry["type"], said)
-        if entry["type"] == "extra_forbidden":
+        if meant := misspelt.get(entry["loc"]):
+            found, expected = "an unknown field", f"{meant[-1]}, which is missing"
+        elif entry["type"] == "extra_forbidden":
             found, expected = "an unknown field", _suggestion(str(where[-1]), model)
         elif entry["type"] == "missing":
             found, expected = "nothing", "this field"
         yield Fault(str(path), dotted(where), found, expected, nearest(lines, where))
+
+
+def _misspelt(entries: Sequence[Any]) -> dict[Path_, Path_]:
+    """Unknown fields that stand where a field with nearly the same name is missing: one mistake, not two."""
+    missing = [entry["loc"] for entry in entries if entry["type"] == "missing"]
+    found: dict[Path_, Path_] = {}
+    for entry in entries:
+        if entry["type"] == "extra_forbidden":
+            parent, name = entry["loc"][:-1], str(entry["loc"][-1])
+            beside = [str(loc[-1]) for loc in missing if loc[:-1] == parent and loc not in found.values()]
+            for close in difflib.get_close_matches(name, beside, n=1):
+                found[entry["loc"]] = (*parent, close)
+    return found
 
 
 def nearest(lines: dict[Path_, int], where: Path_) -> int | None:

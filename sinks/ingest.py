@@ -224,6 +224,7 @@ class Decoder:
         envelopes = self._envelopes(messages)
         _ = self._common(envelopes)
         manifests = [RunManifest.model_validate_json(bytes(envelope.data)) for envelope in envelopes]
+        manifest_columns(manifests)  # raises on numbers out of range, whichever product they are of
         own = [manifest for manifest in manifests if manifest.identity.product == self.vocabulary.product]
         return table("runs", manifest_columns(own), len(own))
 

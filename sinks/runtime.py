@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from personas.errors import PortError, StoreError
 from personas.health import HealthServer
 from sinks.daemon import Limits, Sink
 from sinks.gather import Bounds
@@ -79,7 +80,7 @@ async def _run(
         wait_seconds=bounds.seconds / 4,
         prefetch_mib=settings.sink_prefetch_mib,
     )
-    with Store.open(settings.store, memory_limit=settings.store_memory_limit) as store:
+    with _opened(settings) as store:
         store.load_pack(pack)
         if note := note_of_others(store, pack.product.name, only_run):
             log.warning(note)
@@ -100,6 +101,19 @@ async def _run(
                 return await sink.run(handle_signals=handle_signals)
             finally:
                 await source.close()
+
+
+def _opened(settings: SinkSettings) -> Store:
+    """The store. Where it cannot be opened and the port for metrics is taken as well (by the same other sink, as a
+    rule), the error names both: who mends only the first would meet the second."""
+    try:
+        return Store.open(settings.store, memory_limit=settings.store_memory_limit)
+    except StoreError as error:
+        try:
+            HealthServer(bytes, bool, host=settings.metrics_host, port=settings.sink_metrics_port).start().stop()
+        except PortError as port:
+            raise StoreError(f"{error.message}\n{port.message}", hint=f"{error.hint} {port.hint}".strip()) from error
+        raise
 
 
 def _readers(store: Store, settings: SinkSettings) -> AbstractContextManager[object]:

@@ -15,8 +15,11 @@ import pytest
 
 from personas.connection import KafkaConnection
 from personas.event import CONTENT_TYPE_HEADER
+from personas.population import DAY_MS
 from personas.topics import TopicSpec, data_topics, dead_letter_topic, labels_topic
+from simulator.producer import MemoryProducer
 from simulator.topic_admin import provision
+from sinks.store import Store
 from tests.integration.program import (
     EVENTS,
     PACK,
@@ -31,6 +34,7 @@ from tests.integration.program import (
     read_topic,
     until,
 )
+from tests.runs import pack_of, simulation_of, store_records
 
 pytestmark = pytest.mark.kafka
 SMALL = ("--users", 50, "--days", 2)
@@ -100,6 +104,28 @@ def test_an_occupied_port(dayone: Starter, servers: str, taken: int) -> None:
     refused(broker_taken, 6, f"127.0.0.1:{taken}", "in use", "another --port")
     refused(up_taken, 6, f"127.0.0.1:{taken}", "in use")
     refused(sink_taken, 6, f"127.0.0.1:{taken}", "--metrics-port")
+
+
+def test_a_database_and_a_port_that_are_both_taken_are_both_told(dayone: Starter, servers: str, taken: int) -> None:
+    with Store.open(dayone.folder / "a.duckdb"):
+        second = dayone("sink", PACK, "--bootstrap-servers", servers, "--metrics-port", taken, "--store", "a.duckdb")
+        words = "another process has the database open", f"127.0.0.1:{taken}: cannot listen", "--metrics-port"
+        refused(second, 5, *words)
+
+
+def test_check_ends_with_1_where_a_rule_does_not_hold(dayone: Starter) -> None:
+    pack, producer = pack_of(PACK), MemoryProducer()
+    simulation_of(PACK, users=40, producer=producer).advance(3 * DAY_MS)
+    with Store.open(dayone.folder / "a.duckdb") as store:
+        store_records(store, pack, producer.records)
+    good = dayone("check", PACK, "--store", "a.duckdb")
+    assert good.wait() == 0 and "0 violations in 1 run(s)" in good.out
+    with Store.open(dayone.folder / "a.duckdb") as store:
+        store.query("DELETE FROM events WHERE type = 'product_added'")
+    bad, as_json = dayone("check", PACK, "--store", "a.duckdb"), dayone("check", PACK, "--store", "a.duckdb", "--json")
+    assert bad.wait() == 1 and "counter bag" in bad.out and "violations in 1 run(s)" in bad.out
+    assert as_json.wait() == 1
+    assert {"session_id", "sequence", "kind"} <= set(json.loads(as_json.out)[0])
 
 
 def test_the_port_of_the_sink_in_up_is_occupied(dayone: Starter, taken: int) -> None:

@@ -165,6 +165,14 @@ def test_the_other_topics_are_checked_as_well(topic: str, path: tuple[str, ...],
     assert batch.rows == 1
 
 
+def test_a_manifest_of_another_product_is_refused_alone_as_it_is_among_others() -> None:
+    key, value = manifest(product="other", seed=77)
+    odd = key, value.replace(b'"seed":77', b'"seed":18446744073709551616')
+    assert odd[1] != value
+    for records in ([odd], [odd, manifest()], [odd, (b"k", b"{}")]):
+        assert DECODER.decode([batch_of("dayone.runs", records)]).dead_letters[0].reason == b.WRONG_PROPERTY
+
+
 def test_two_values_that_only_together_are_json_are_two_dead_letters() -> None:
     halves = [(b"k", b'{"a": [1'), (b"k", b"2]}"), *events(2)]
     batch = DECODER.decode([batch_of(EVENTS, halves)])
