@@ -128,6 +128,10 @@ def test_what_the_tests_import_is_declared() -> None:
 
 def test_every_dependency_is_used() -> None:
     used = {name for path in modules() for name in third_party(path)}
+    # wheels that carry one of DuckDB's extensions are not imported: a module of ours has the extension's name in quotes
+    source = "".join((ROOT / path).read_text("utf-8") for path in modules() if path.startswith("sinks/"))
+    carriers = {name for name in declared() if name.startswith("duckdb-extension-")}
+    used |= {name for name in carriers if f'"{name.removeprefix("duckdb-extension-")}"' in source}
     assert declared() - used == set(), "take it out, or into the extra of what will need it"
 
 

@@ -1,7 +1,7 @@
 """`python -m tests.bench [PART ...] [--json]`: measure the program, and print a table or JSON.
 
-Parts: simulator, sink, end_to_end, memory; all of these where none is named. And resume, which takes some minutes: ten
-million events are sent before the run is killed and started again. Exit code 0 when everything could be
+Parts: simulator, sink, readers, end_to_end, memory; all of these where none is named. And resume, which takes some
+minutes: ten million events are sent before the run is killed and started again. Exit code 0 when everything could be
 measured, whether a goal was met or not; 1 when something could not.
 """
 
@@ -13,19 +13,19 @@ import time
 from collections.abc import Callable
 
 from personas.errors import DayoneError
-from tests.bench import days, resuming, storing, whole
+from tests.bench import days, reading, resuming, storing, whole
 from tests.bench.figures import Figure, as_json, machine, show
 from tests.bench.processes import BenchError
 from tests.bench.simulating import figures_of, filled_broker
 
 EXTRA = ("resume",)
-PARTS = ("simulator", "sink", "end_to_end", "memory")
+PARTS = ("simulator", "sink", "readers", "end_to_end", "memory")
 
 
 def measure(parts: list[str], options: argparse.Namespace, say: Callable[[str], None]) -> list[Figure]:
     """The figures of the parts, in the order of PARTS. The sink reads what the simulator wrote."""
     found: list[Figure] = []
-    if {"simulator", "sink"} & set(parts):
+    if {"simulator", "sink", "readers"} & set(parts):
         say(f"simulator: {options.users:,} users, {options.days:g} days, then the same messages ready-made")
         with filled_broker(options.users, options.days) as filled:
             if "simulator" in parts:
@@ -33,6 +33,9 @@ def measure(parts: list[str], options: argparse.Namespace, say: Callable[[str], 
             if "sink" in parts:
                 say("sink: all of it into a database, then each part of that alone")
                 found += storing.measure(filled)
+            if "readers" in parts:
+                say(f"readers: the sink alone and with {reading.READERS} readers, in turns")
+                found += reading.measure(filled)
     if "end_to_end" in parts:
         say("end_to_end: dayone up, from persona files to committed rows")
         found += whole.measure(options.users, options.days, found)
