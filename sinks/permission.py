@@ -79,6 +79,13 @@ CREATE MACRO readers.main.permit(session, statement) AS (
 """
 
 
+_CLOSED = """
+CREATE MACRO readers.main.closed(session, statement) AS (CASE
+    WHEN statement IS NULL OR regexp_matches(statement, '^\\s*insert', 'i') THEN NULL
+    ELSE 'SELECT error(''The sink is ending and answers no more; ask again in a moment.'')' END)
+"""
+
+
 def prepare(database: Database) -> None:
     """Make the hook. To be called before any extension is loaded, so that none of its functions passes for built in.
     The library's errors come out as they are."""
@@ -86,6 +93,7 @@ def prepare(database: Database) -> None:
     allowed = ", ".join(literal(name) for (name,) in database.execute(ALLOWED, lists))
     database.execute(f"ATTACH ':memory:' AS {CATALOG}")  # in memory: nothing of this is written into the store
     database.execute(_PERMIT.replace("{allowed}", allowed))
+    database.execute(_CLOSED)
 
 
 def grant(database: Database) -> None:
@@ -95,3 +103,8 @@ def grant(database: Database) -> None:
     database.execute("SET GLOBAL python_enable_replacements = false")  # an unknown name is no variable of Python's
     database.execute("SET GLOBAL TimeZone = 'UTC'")  # sessions of readers start from the global settings
     database.execute("SET GLOBAL enable_external_access = false")
+
+
+def revoke(database: Database) -> None:
+    """Take the role from all readers: from here on nothing is answered, only told why."""
+    database.execute(f"SET GLOBAL quack_authorization_function = '{CATALOG}.main.closed'")

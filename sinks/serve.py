@@ -10,12 +10,16 @@ system knows. They take what the sink leaves idle, and about a tenth of it where
 priority on to those that it starts, so the server is started from a thread that has lowered its own (on Linux; where
 priorities belong to processes, readers and sink share as equals).
 
-What is served is gone when the sink ends. Whatever a statement of a reader still does then is given up.
+At the end no new statement is let in, and those under way have a moment to finish. What is still computed then cannot
+be stopped from outside (Quack 1.5.5 has no way to cancel). So that it neither holds up the end of the process nor
+crashes it, a process that has served leaves at once when Python is done, without the tidying up of C++ libraries, which
+would pull their data away from under those threads.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import ipaddress
 import logging
 import os
@@ -23,8 +27,10 @@ import secrets
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -42,6 +48,8 @@ log = logging.getLogger("dayone.sink.serve")
 NICE = 19
 #: What statements of readers may put on disk when memory is short, so that they cannot fill it.
 SPILL_LIMIT = "8GB"
+#: Time for statements under way when the sink ends.
+GRACE_SECONDS = 2.0
 _TRIES = 5
 
 
@@ -74,6 +82,7 @@ class Readers:
                 permission.grant(database)
                 database.execute(f"SET max_temp_directory_size = '{SPILL_LIMIT}'")
             self._listen(database, token)
+        _leave_at_once()
         started = datetime.now(UTC).isoformat(timespec="seconds")
         try:
             self._posted = Posted(self._database.path, Notice(self._reachable(), token, os.getpid(), started))
@@ -84,14 +93,27 @@ class Readers:
         return self
 
     def stop(self) -> None:
-        """Take down the notice and answer no more; twice does nothing."""
+        """Take down the notice, let what is under way finish, and answer no more; twice does nothing."""
         if self._posted is not None:
             self._posted.remove()
             self._posted = None
         if self._uri:
             with contextlib.suppress(StoreError), self._database.speaking():
+                permission.revoke(self._database)
+                if not self._finished():
+                    log.info("a reader's statement is given up: the sink has ended")
                 self._database.execute("CALL quack_stop(?)", [self._uri])
             self._uri = ""
+
+    def _finished(self) -> bool:
+        """Whether all statements under way came to their end in time."""
+        deadline = time.monotonic() + GRACE_SECONDS
+        busy = "SELECT count(*) FROM quack_active_connections() WHERE state = 'active'"
+        while self._database.count(busy):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+        return True
 
     def _listen(self, database: Database, token: str) -> None:
         for left in reversed(range(_TRIES if self._port == 0 else 1)):
@@ -158,6 +180,15 @@ def _serve_patiently(database: Database, uri: str, token: str, *, anywhere: bool
         database.execute(f"SET threads = {int(threads)}")
     if errors:
         raise errors[0]
+
+
+@cache
+def _leave_at_once() -> None:
+    """When Python has finished, end the process with its exit code before libraries take down what threads still use.
+    Where the C library is not GNU's there is no way to ask for that, and all goes as usual."""
+    library = ctypes.CDLL(None)
+    if hasattr(library, "on_exit"):
+        library.on_exit(library._exit, None)
 
 
 def _free_port(host: str, port: int) -> int:
