@@ -6,7 +6,7 @@ order of the messages of a topic that does not depend on how the run was cut int
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,16 +26,15 @@ from simulator.slates import Rankings, propensity_codes, propensity_table
 SESSION_KEY = 1_000_000
 _SESSION_BITS = 16
 _BEGIN = '{"specversion":"1.0","id":"'
-_KEYS = ("time", "user", "tie", "row", "kind", "problem")
+_COLUMNS = ("time", "user", "tie", "row", "kind", "problem", "place")
 
 
 @dataclass(frozen=True)
 class Messages:
     """Messages of one topic: the sort keys (`time` in milliseconds after the start of the run, `user` the user's number
     in the whole population, `tie` within user and instant), `row` the user's row in the shard's population, `kind` the
-    number of the event type (-1 for Dayone's own types), `problem` the one planted
-    there (-1 for none), and the values
-    (Python bytes)."""
+    number of the event type (-1 for Dayone's own types), `problem` the one planted there (-1 for none), and where the
+    text of each stands in `texts` (Arrow), so that messages are picked and put in order without copying it."""
 
     time: npt.NDArray[np.int64]
     user: npt.NDArray[np.int64]
@@ -43,23 +42,37 @@ class Messages:
     row: npt.NDArray[np.int64]
     kind: npt.NDArray[np.int64]
     problem: npt.NDArray[np.int64]
-    values: npt.NDArray[np.object_]
+    place: npt.NDArray[np.int64]
+    texts: pa.Array
 
     def __len__(self) -> int:
         return len(self.time)
 
+    @property
+    def values(self) -> pa.Array:
+        """The text of each message, in the order of the messages: a copy."""
+        return self.texts.take(pa.array(self.place))
+
     def take(self, rows: npt.NDArray[Any]) -> Messages:
-        return Messages(**{name: getattr(self, name)[rows] for name in _KEYS}, values=self.values[rows])
+        """The given messages, with the texts of all."""
+        return Messages(**{name: getattr(self, name)[rows] for name in _COLUMNS}, texts=self.texts)
+
+    def alone(self) -> Messages:
+        """The same messages, without the texts of others."""
+        return replace(self, place=np.arange(len(self)), texts=self.values)
 
     @staticmethod
     def join(parts: list[Messages]) -> Messages:
-        keys = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _KEYS}
-        return Messages(**keys, values=np.concatenate([part.values for part in parts]))
+        """The messages of all parts, one after the other."""
+        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS}
+        starts = np.cumsum([0, *(len(part.texts) for part in parts[:-1])])
+        columns["place"] += np.repeat(starts, [len(part) for part in parts])
+        return Messages(**columns, texts=pa.concat_arrays([part.texts for part in parts]))
 
 
 def no_messages() -> Messages:
     empty = np.zeros(0, dtype=np.int64)
-    return Messages(empty, empty, empty, empty, empty, empty, np.zeros(0, dtype=object))
+    return Messages(empty, empty, empty, empty, empty, empty, empty, pa.array([], pa.string()))
 
 
 class Encoder:
@@ -146,7 +159,8 @@ class Encoder:
             row=row,
             kind=np.full(len(row), number, dtype=np.int64),
             problem=columns["problem"].astype(np.int64),
-            values=text.as_bytes(values),
+            place=np.arange(len(row)),
+            texts=values,
         )
 
     def sessions(self, played: Played) -> Messages:
@@ -243,7 +257,7 @@ class Encoder:
     def _own(self, time: npt.NDArray[Any], row: npt.NDArray[Any], tie: npt.NDArray[Any], values: pa.Array) -> Messages:
         kind = np.full(len(row), -1, dtype=np.int64)
         times = np.asarray(time, dtype=np.int64)
-        return Messages(times, self.population.number[row], tie, row, kind, kind, text.as_bytes(values))
+        return Messages(times, self.population.number[row], tie, row, kind, kind, np.arange(len(row)), values)
 
 
 def _session_rows(played: Played, events: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

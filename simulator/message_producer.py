@@ -5,6 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from personas.errors import DeliveryError
+
+#: A column of bytes: Python's, or Arrow's (strings or binary), which a producer takes without a Python object each.
+Bytes: TypeAlias = "Sequence[bytes] | pa.Array"
+Numbers: TypeAlias = Sequence[int] | npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -24,7 +35,7 @@ class MessageProducer(ABC):
     """What the simulator needs of a producer. One thread sends and flushes; `stop` and `counts` are for any."""
 
     @abstractmethod
-    def send(self, topic: str, values: Sequence[bytes], keys: Sequence[bytes], partitions: Sequence[int]) -> None:
+    def send(self, topic: str, values: Bytes, keys: Bytes, partitions: Numbers) -> None:
         """Hand over one chunk: record i has `values[i]`, `keys[i]` and goes to `partitions[i]`, in this order.
 
         Waits while the buffer is full. Every record gets the content-type header of the event contract. Raises
@@ -58,3 +69,19 @@ class MessageProducer(ABC):
                 self.flush()
         finally:
             self.close()
+
+
+def check_lengths(values: Bytes, keys: Bytes, partitions: Numbers) -> None:
+    """ValueError when a chunk's columns do not belong together."""
+    if not len(values) == len(keys) == len(partitions):
+        raise ValueError(f"{len(values)} values, {len(keys)} keys and {len(partitions)} partitions do not match")
+
+
+def python_bytes(column: Bytes) -> list[bytes]:
+    """The column as Python objects."""
+    return column.cast(pa.binary()).to_pylist() if isinstance(column, pa.Array) else list(column)
+
+
+def refuse_closed() -> NoReturn:
+    """What a closed producer says to everything."""
+    raise DeliveryError("The producer is closed.")

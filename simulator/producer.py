@@ -1,133 +1,93 @@
-"""Bulk production: chunks of ready-made records onto Kafka, in order, with a bounded buffer and no silent loss.
+"""Bulk production onto a real broker: whole record batches, in order, with a bounded buffer and no silent loss.
 
-The home of confluent-kafka's producer; may know records as bytes and nothing of what they say. FastStream's own
-publisher waits for a confirmation per message (4 to 60 thousand a second), so bulk goes through the client under it.
-
-Measured with 400-byte records on two cores, microseconds per `produce` in the calling thread: without headers 0.8;
-with headers by keyword 1.4 to 1.8, whether list, tuple or dict, bytes or string; with headers and *all arguments by
-position* 0.8 to 1.0, because the call then builds no dictionary. `produce_batch` is 1.2 to 1.8 (one dictionary per
-record) and has no headers. So: one prepared header list, positional arguments, local names, no callback per record,
-and a poll per chunk. `delivery.report.only.error` makes success cost nothing.
+May know records as bytes and nothing of what they say. FastStream's own publisher
+waits for a confirmation per message (4 to 60 thousand a second), so bulk goes past it. Two ways were weighed, measured
+with the messages of a run, processor time of all threads per record: a call of confluent-kafka per record, 4.3
+microseconds (`produce_batch` the same, and without headers); or ready-made batches (`simulator.records`) given to the
+sender of kafka-python, 1.5. That sender follows the one of the Java client: idempotent, one batch of a
+partition in flight, retries with the same sequence number until the delivery timeout. It takes batches only from its
+own accumulator, so they are put there: `_hand_over` is the one place that knows the inside of kafka-python.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import logging
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from operator import length_hint
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 
 from personas.connection import KafkaConnection
 from personas.errors import DeliveryError
-from personas.event import CONTENT_TYPE_HEADER
-from simulator.client_log import ClientLog, words_of
-from simulator.message_producer import MessageProducer, ProducerCounts
+from simulator.memory_producer import MemoryProducer, Record
+from simulator.message_producer import Bytes, MessageProducer, Numbers, ProducerCounts, check_lengths, refuse_closed
+from simulator.records import ReadyRecords, RecordBatch, binary, lengths, record_batches
+from simulator.sender import connected, sender_options, trouble_of, unreachable
 
-__all__ = ["EventProducer", "MemoryProducer", "MessageProducer", "ProducerCounts", "Record", "producer_options"]
+__all__ = ["EventProducer", "MemoryProducer", "MessageProducer", "ProducerCounts", "Record", "sender_options"]
 
-#: How long one wait for the client lasts at most, in seconds: what Ctrl-C or `stop` may have to wait for.
+#: How long one wait lasts at most, in seconds: what Ctrl-C or `stop` may have to wait for.
 SLICE = 0.05
-
-
-def producer_options(connection: KafkaConnection, *, buffer_messages: int = 200_000) -> dict[str, Any]:
-    """The settings of the client, in librdkafka's words."""
-    return {
-        **connection.client_options(),
-        "client.id": "dayone-simulator",
-        "enable.idempotence": True,
-        # What comes after a record that was given up must not arrive either: a run that goes on from the last record of
-        # a partition would never fill the gap. The guarantee is for what the broker refuses; it does not cover records
-        # that time out, so the client knows no timeout, and we give up on all records at once (`_serve`).
-        "enable.gapless.guarantee": True,
-        "delivery.timeout.ms": 0,
-        "allow.auto.create.topics": False,  # a replaced broker must not make them with its own idea of partitions
-        "acks": "all",
-        "compression.type": "zstd",
-        "linger.ms": 20,
-        "delivery.report.only.error": True,
-        "reconnect.backoff.max.ms": 1_000,
-        "queue.buffering.max.messages": buffer_messages,
-        "queue.buffering.max.kbytes": 128 * 1024,
-        "message.max.bytes": 1_000_000,
-        "statistics.interval.ms": 1000,
-    }
+#: The longest value in bytes: brokers refuse batches of more than 1 MB by default.
+LARGEST_VALUE = 1_000_000
 
 
 class EventProducer(MessageProducer):
-    """The producer on a real broker. Connects in the background: a broker that is away shows at a `send` or `flush`
-    once nothing has been acknowledged for `delivery_timeout` seconds; then all that waits is given up."""
+    """The producer on a real broker. Connects when there is something to send: a broker that is away shows at a `send`
+    or `flush` once nothing has been acknowledged for `delivery_timeout` seconds; then all that waits is given up.
+
+    At most `buffer_messages` records wait for their acknowledgement. When one batch is given up, so are those behind
+    it: what a partition holds is a beginning of what was sent to it, which a run that goes on relies on. Therefore no
+    batch times out alone, and one that follows a cluster which lacks the earlier ones is not sent.
+    """
 
     def __init__(
-        self,
-        connection: KafkaConnection,
-        *,
-        buffer_messages: int = 200_000,
-        delivery_timeout: float = 60.0,
-        logger: logging.Logger | None = None,
+        self, connection: KafkaConnection, *, buffer_messages: int = 200_000, delivery_timeout: float = 60.0
     ) -> None:
-        from confluent_kafka import KafkaError, KafkaException, Producer
-
-        self._servers = connection.client_options()["bootstrap.servers"]
-        self._refused, self._fatal = KafkaException, KafkaError._FATAL
-        self._lock = threading.Lock()
-        self._produced = self._failed = self._bytes = 0
-        self._latency = 0.0
+        self._connection, self._servers = connection, connection.servers
+        self._options = sender_options(connection)
+        self._most, self._timeout = buffer_messages, delivery_timeout
+        self._sender: Any = None
+        self._closed = False
+        self._waiting: list[tuple[str, RecordBatch]] = []
+        self._partitions: dict[str, set[int]] = {}
+        self._ends: dict[tuple[str, int], int] = {}
+        self._cluster: str | None = None
+        self._changed = threading.Condition()
+        self._produced = self._failed = self._bytes = self._queued = 0
+        self._progress_at, self._latency = time.monotonic(), 0.0
         self._trouble = ""
-        self._connection_trouble = ""
         self._give_up_at = float("inf")
-        self._headers = [CONTENT_TYPE_HEADER]
-        self._timeout = delivery_timeout
-        self._acknowledged, self._progress_at = 0, time.monotonic()
-        options = producer_options(connection, buffer_messages=buffer_messages)
-        self._client: Any = Producer(
-            {
-                **options,
-                "logger": ClientLog(logger or logging.getLogger("dayone.kafka.producer"), self._on_other_cluster),
-                "on_delivery": self._on_failure,
-                "error_cb": self._on_error,
-                "stats_cb": self._on_statistics,
-            }
-        )
 
-    def send(self, topic: str, values: Sequence[bytes], keys: Sequence[bytes], partitions: Sequence[int]) -> None:
+    def send(self, topic: str, values: Bytes, keys: Bytes, partitions: Numbers) -> None:
         """See MessageProducer."""
-        if not len(values) == len(keys) == len(partitions):
-            raise ValueError(f"{len(values)} values, {len(keys)} keys and {len(partitions)} partitions do not match")
-        self._serve(0)  # what was acknowledged since the last call counts before the clock runs on
-        produce, headers = self._client.produce, self._headers
-        rows = iter(values)
-        try:
-            for value, key, partition in zip(rows, keys, partitions, strict=True):
-                try:
-                    produce(topic, value, key, partition, None, None, 0, headers)
-                except BufferError:
-                    self._send_when_room(topic, value, key, partition)
-        except self._refused as error:
-            self._count(values[: len(values) - length_hint(rows) - 1])
-            self._serve(0)  # where the error is fatal, that comes first
-            self._refuse(error, topic, values[len(values) - length_hint(rows) - 1])
-        except BaseException:
-            self._count(values[: len(values) - length_hint(rows) - 1])
-            raise
-        self._count(values)
-        self._serve(0)
+        check_lengths(values, keys, partitions)
+        self._wait(lambda: True)
+        data, names, rows = binary(values), binary(keys), np.asarray(partitions, dtype=np.int64)
+        too_long = np.flatnonzero(lengths(data) > LARGEST_VALUE)
+        good = int(too_long[0]) if len(too_long) else len(rows)
+        for batch in record_batches(data.slice(0, good), names.slice(0, good), rows[:good], self._most):
+            self._await_room(batch.count)
+            self._put(topic, batch)
+        self._raise_trouble()
+        if len(too_long):
+            value = data[good].as_py()
+            raise DeliveryError(
+                f"A record of {len(value)} bytes for {topic} is too large: {LARGEST_VALUE} bytes at most.",
+                hint="The record begins: " + value[:120].decode(errors="replace"),
+            )
 
     def flush(self, timeout: float = 60.0) -> None:
         """See MessageProducer."""
         deadline = time.monotonic() + timeout
-        while self._serve(SLICE, flush=True):
+        while self._wait(lambda: self._queued == 0):
             if time.monotonic() >= min(deadline, self._give_up_at):
                 break
-        left = len(self._client)
-        if left:
-            words = self._connection_trouble or "no acknowledgement"
+        if self._queued:
             raise DeliveryError(
-                f"{left} records are not acknowledged by Kafka at {self._servers} after {timeout:g} s: {words}.",
+                f"{self._queued} records are not acknowledged by Kafka at {self._servers} after {timeout:g} s: "
+                f"{trouble_of(self._connection) or 'no acknowledgement'}.",
                 hint="Start the broker again and repeat the same command: the run goes on where the topics end.",
             )
 
@@ -137,44 +97,132 @@ class EventProducer(MessageProducer):
 
     def close(self) -> None:
         """See MessageProducer."""
-        client, self._client = self._client, _Closed()
-        if not isinstance(client, _Closed):
-            client.purge()
-            with contextlib.suppress(self._refused):  # after a fatal error, which has been told, even this raises
-                client.flush(0)
+        sender, self._sender, self._closed = self._sender, None, True
+        self._waiting.clear()
+        with self._changed:
+            self._queued = 0
+        if sender is not None:
+            sender._accumulator.abort_undrained_batches(RuntimeError("closed"))
+            sender._sender.force_close()
+            sender.close(timeout=0)
 
     def counts(self) -> ProducerCounts:
         """See MessageProducer."""
-        with self._lock:
-            return ProducerCounts(self._produced, self._failed, self._bytes, len(self._client), self._latency)
+        with self._changed:
+            return ProducerCounts(self._produced, self._failed, self._bytes, self._queued, self._latency)
 
-    def _send_when_room(self, topic: str, value: bytes, key: bytes, partition: int) -> None:
-        while True:
-            self._serve(0.002)  # nothing to serve as a rule, so this is a short sleep that Ctrl-C can end
-            try:
-                self._client.produce(topic, value, key, partition, None, None, 0, self._headers)
-                self._progress_at = time.monotonic()  # there is room since something was acknowledged
+    def _await_room(self, count: int) -> None:
+        while self._wait(lambda: self._queued == 0 or self._queued + count <= self._most):
+            if time.monotonic() >= self._give_up_at:
+                raise DeliveryError(
+                    f"Sending to Kafka at {self._servers} was given up while stopping: "
+                    f"{trouble_of(self._connection) or 'its buffer stays full'}.",
+                    hint="Repeat the same command: the run goes on where the topics end.",
+                )
+
+    def _wait(self, done: Callable[[], bool]) -> bool:
+        """Wait for a moment, short enough for Ctrl-C; whether it is still not `done`. DeliveryError on trouble."""
+        if self._closed:
+            refuse_closed()
+        self._connect()
+        with self._changed:
+            waiting = not self._changed.wait_for(lambda: done() or bool(self._trouble), SLICE)
+            late = self._queued > 0 and time.monotonic() > self._progress_at + self._timeout
+        if late:
+            why = trouble_of(self._connection) or "no answer"
+            self._give_up(f"nothing acknowledged for {self._timeout:g} s: {why}")
+        self._raise_trouble()
+        return waiting
+
+    def _connect(self) -> None:
+        """Connect if that is still to be done and can be, and hand over what waits for it."""
+        if self._sender is None and self._waiting and not unreachable(self._connection):
+            self._sender = connected(self._options, self._on_metadata)
+            while self._sender is not None and self._waiting:
+                self._hand_over(*self._waiting.pop(0))
+
+    def _put(self, topic: str, batch: RecordBatch) -> None:
+        with self._changed:
+            if not self._queued:
+                self._progress_at = time.monotonic()  # a pause is no silence of the broker
+            self._produced += batch.count
+            self._bytes += batch.size
+            self._queued += batch.count
+        if self._sender is not None:
+            self._hand_over(topic, batch)
+        else:
+            self._waiting.append((topic, batch))
+            self._connect()
+
+    def _hand_over(self, topic: str, batch: RecordBatch) -> None:
+        """Put the batch at the end of its partition's queue in kafka-python's sender."""
+        from kafka import TopicPartition
+        from kafka.producer.producer_batch import ProducerBatch
+
+        if batch.partition not in self._partitions_of(topic):
+            self._give_up(f"{topic} partition {batch.partition}: Unknown partition")
+            return
+        since, partition = time.monotonic(), TopicPartition(topic, batch.partition)
+        waiting = ProducerBatch(partition, ReadyRecords(batch))
+        waiting.produce_future.add_callback(lambda outcome: self._on_outcome(topic, batch, since, outcome))
+        accumulator = self._sender._accumulator
+        with self._changed, accumulator._tp_lock(partition):
+            if self._trouble:
                 return
-            except BufferError:
-                if time.monotonic() >= self._give_up_at:
-                    words = self._connection_trouble or "its buffer stays full"
-                    raise DeliveryError(
-                        f"Sending to Kafka at {self._servers} was given up while stopping: {words}.",
-                        hint="Repeat the same command: the run goes on where the topics end.",
-                    ) from None
+            accumulator._incomplete.add(waiting)
+            accumulator._batches[partition].append(waiting)
+        self._sender._sender.wakeup()
 
-    def _count(self, values: Sequence[bytes]) -> None:
-        size = sum(map(len, values))
-        with self._lock:
-            self._produced += len(values)
-            self._bytes += size
+    def _partitions_of(self, topic: str) -> set[int]:
+        from kafka.errors import KafkaError
 
-    def _refuse(self, error: Exception, topic: str, value: bytes) -> NoReturn:
-        words = words_of(error.args[0])
-        raise DeliveryError(
-            f"Kafka at {self._servers} cannot take a record of {len(value)} bytes for {topic}: {words}.",
-            hint="The record begins: " + value[:120].decode(errors="replace"),
-        ) from error
+        if topic not in self._partitions:
+            try:
+                self._partitions[topic] = self._sender.partitions_for(topic)
+            except KafkaError as error:
+                self._give_up(f"{topic}: {type(error).__name__}: {error}")
+        return self._partitions.get(topic, set())
+
+    def _on_outcome(self, topic: str, batch: RecordBatch, since: float, outcome: tuple[Any, Any, Any]) -> None:
+        """Called by the sender's thread when a batch was acknowledged or given up."""
+        offset, _, error_of = outcome
+        place = (topic, batch.partition)
+        if error_of is not None:
+            error = error_of(0)
+            if type(error).__name__ == "UnknownProducerIdError":
+                self._on_other_cluster()
+            self._give_up(f"{topic} partition {batch.partition}: {type(error).__name__}: {str(error).rstrip('.')}")
+        elif 0 <= offset < self._ends.get(place, 0):
+            self._on_other_cluster()
+        else:
+            with self._changed:
+                if not self._trouble:
+                    self._queued -= batch.count
+                self._ends[place] = offset + batch.count
+                self._progress_at = time.monotonic()
+                self._latency += 0.2 * (self._progress_at - since - self._latency)
+                self._changed.notify_all()
+
+    def _on_metadata(self, cluster: Any) -> None:
+        """Called by the sender's thread whenever it has learnt where the partitions are."""
+        self._cluster = self._cluster or cluster.cluster_id
+        if cluster.cluster_id != self._cluster:
+            self._on_other_cluster()
+
+    def _on_other_cluster(self) -> None:
+        """Who answers now lacks what was sent before; what is still to come must not be put there behind a gap."""
+        self._give_up("another cluster answers at this address, without what was sent before")
+
+    def _give_up(self, words: str) -> None:
+        """From now on nothing more is sent, and everything that is not acknowledged counts as failed."""
+        with self._changed:
+            if self._trouble:
+                return
+            self._trouble = words
+            self._failed, self._queued = self._failed + self._queued, 0
+            self._changed.notify_all()
+        if self._sender is not None:
+            self._sender._accumulator.abort_undrained_batches(RuntimeError(words))
 
     def _raise_trouble(self) -> None:
         if self._trouble:
@@ -182,125 +230,3 @@ class EventProducer(MessageProducer):
                 f"Kafka at {self._servers} did not take {self._failed or 'all'} records: {self._trouble}.",
                 hint="When the broker is well again, repeat the same command: the run goes on where the topics end.",
             )
-
-    def _serve(self, seconds: float, *, flush: bool = False) -> int:
-        """Let the client report for so long; the number of records not acknowledged yet. DeliveryError on trouble."""
-        try:
-            (self._client.flush if flush else self._client.poll)(seconds)
-        except self._refused as error:  # fatal: the client takes nothing more
-            self._trouble = self._trouble or words_of(error.args[0])
-            self._raise_trouble()
-        left = len(self._client)
-        if not left or self._produced - left > self._acknowledged:
-            self._acknowledged, self._progress_at = self._produced - left, time.monotonic()
-        elif time.monotonic() > self._progress_at + self._timeout:
-            self._trouble = f"nothing acknowledged for {self._timeout:g} s: {self._connection_trouble or 'no answer'}"
-            self._client.purge()
-            with contextlib.suppress(self._refused):
-                self._client.flush(SLICE)  # counts what was given up
-        self._raise_trouble()
-        return left
-
-    def _on_other_cluster(self) -> None:
-        """Who answers now lacks what was sent before; what is still to come must not be put there behind a gap."""
-        self._trouble = self._trouble or "another cluster answers at this address, without what was sent before"
-
-    def _on_failure(self, error: Any, message: Any) -> None:
-        if error is None:
-            return
-        with self._lock:
-            self._failed += 1
-        words = words_of(error)
-        if self._connection_trouble:
-            words += f" ({self._connection_trouble})"
-        self._trouble = self._trouble or f"{message.topic()} partition {message.partition()}: {words}"
-
-    def _on_error(self, error: Any) -> None:
-        if error.fatal():
-            self._trouble = self._trouble or words_of(error)
-        elif error.name() != "_ALL_BROKERS_DOWN" or not self._connection_trouble:  # that one never says why
-            self._connection_trouble = words_of(error)
-
-    def _on_statistics(self, text: str) -> None:
-        waits = [
-            (broker["int_latency"]["avg"] + broker["outbuf_latency"]["avg"] + broker["rtt"]["avg"]) / 1e6
-            for broker in json.loads(text)["brokers"].values()
-            if broker["int_latency"]["cnt"]
-        ]
-        if waits:
-            with self._lock:
-                self._latency = max(waits)
-
-
-@dataclass(frozen=True)
-class Record:
-    """One record as a MemoryProducer keeps it."""
-
-    topic: str
-    partition: int
-    key: bytes
-    value: bytes
-    headers: tuple[tuple[str, bytes], ...] = (CONTENT_TYPE_HEADER,)
-
-
-@dataclass
-class MemoryProducer(MessageProducer):
-    """The fake: keeps everything in `records`. With `trouble` set, it fails as the real one does when a broker
-    gives up: what is sent from then on counts as failed, and the next send or flush raises."""
-
-    records: list[Record] = field(default_factory=list)
-    trouble: str = ""
-    _failed: int = 0
-    _bytes: int = 0
-    _closed: bool = False
-
-    def send(self, topic: str, values: Sequence[bytes], keys: Sequence[bytes], partitions: Sequence[int]) -> None:
-        """See MessageProducer."""
-        if not len(values) == len(keys) == len(partitions):
-            raise ValueError(f"{len(values)} values, {len(keys)} keys and {len(partitions)} partitions do not match")
-        self._check()
-        if self.trouble:
-            self._failed += len(values)
-            return
-        self._bytes += sum(map(len, values))
-        rows = zip(partitions, keys, values, strict=True)
-        self.records.extend(Record(topic, partition, key, value) for partition, key, value in rows)
-
-    def flush(self, timeout: float = 60.0) -> None:
-        """See MessageProducer."""
-        self._check()
-
-    def stop(self, grace: float = 5.0) -> None:
-        """See MessageProducer; this one never waits."""
-
-    def close(self) -> None:
-        """See MessageProducer."""
-        self._closed = True
-
-    def counts(self) -> ProducerCounts:
-        """See MessageProducer."""
-        return ProducerCounts(len(self.records) + self._failed, self._failed, self._bytes)
-
-    def values(self, topic: str) -> list[bytes]:
-        """The values sent to `topic`, in order."""
-        return [record.value for record in self.records if record.topic == topic]
-
-    def _check(self) -> None:
-        if self._closed:
-            _Closed.refuse()
-        if self._failed:
-            raise DeliveryError(f"Kafka did not take {self._failed} records: {self.trouble}.")
-
-
-class _Closed:
-    """Stands where the client of a closed producer was."""
-
-    def __len__(self) -> int:
-        return 0
-
-    def __getattr__(self, name: str) -> NoReturn:
-        self.refuse()
-
-    @staticmethod
-    def refuse() -> NoReturn:
-        raise DeliveryError("The producer is closed.")

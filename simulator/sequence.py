@@ -43,7 +43,7 @@ class Sequence:
         """The messages before `until`, in order, without those that the topic has."""
         waiting = self._waiting
         now = waiting.time < until
-        self._waiting = no_messages() if now.all() else waiting.take(np.flatnonzero(~now))
+        self._waiting = no_messages() if now.all() else waiting.take(np.flatnonzero(~now)).alone()
         rows = np.flatnonzero(now & self._missing(waiting)) if self._held else np.flatnonzero(now)
         order = np.lexsort((waiting.tie[rows], waiting.user[rows], waiting.time[rows]))
         due = waiting.take(rows[order])

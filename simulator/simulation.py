@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
 
 from personas.pack import Pack
 from personas.population import sample_population
@@ -45,7 +46,7 @@ class Simulation:
     """A seeded run over topics with a given number of partitions."""
 
     def __init__(
-        self, pack: Pack, identity: RunIdentity, shard: Shard, producer: MessageProducer, chunk: int = 20_000
+        self, pack: Pack, identity: RunIdentity, shard: Shard, producer: MessageProducer, chunk: int = 10_000
     ) -> None:
         self.pack, self.identity, self.shard, self.producer, self.chunk = pack, identity, shard, producer, chunk
         situations = Situations(pack.product)
@@ -60,7 +61,7 @@ class Simulation:
         self.progress = Progress()
         self.played_until = 0
         self.played_events = 0
-        self._keys = np.array(population.ids.tolist(), dtype=object)
+        self._keys = pa.array(population.ids.tolist(), pa.binary())
         self._partition = partition_of(population.ids, shard.partitions)
         self._names = list(pack.product.events)
         self._problem_names = list(pack.product.problems)
@@ -118,12 +119,13 @@ class Simulation:
 
     def _send(self, sequence: Sequence, messages: Messages) -> None:
         self.progress.messages[sequence.topic] = self.progress.messages.get(sequence.topic, 0) + len(messages)
-        partitions = sequence.partitions(messages).tolist()
-        keys = self._keys[messages.row].tolist()
-        for first in range(0, len(messages), self.chunk):
-            values = messages.values[first : first + self.chunk].tolist()
-            last = first + len(values)
-            self.producer.send(sequence.topic, values, keys[first:last], partitions[first:last])
+        partitions = sequence.partitions(messages)
+        order = np.argsort(partitions, kind="stable")  # a partition's messages side by side make its batches
+        for first in range(0, len(order), self.chunk):
+            rows = order[first : first + self.chunk]
+            some = messages.take(rows)
+            keys = self._keys.take(pa.array(some.row))
+            self.producer.send(sequence.topic, some.values, keys, partitions[rows])
 
     def _count(self, due: Messages) -> None:
         for number, count in enumerate(np.bincount(due.kind, minlength=len(self._names)).tolist()):

@@ -103,10 +103,3 @@ class Calendar:
         days = np.arange(first, int(day.max()) + 1).astype("datetime64[D]")
         names = pa.array([f"{text}T" for text in np.datetime_as_string(days).tolist()], pa.string())
         return look_up(names, day - first), look_up(_SECONDS[0], second), look_up(_SECONDS[1], milli)
-
-
-def as_bytes(values: pa.Array) -> npt.NDArray[np.object_]:
-    """The rows as Python bytes, in an array that can be put into another order without copying them."""
-    rows = np.empty(len(values), dtype=object)
-    rows[:] = values.cast(pa.binary()).to_pylist()
-    return rows

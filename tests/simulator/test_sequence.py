@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 
 from simulator.encode import Messages
 from simulator.sequence import Sequence
@@ -11,9 +12,9 @@ from simulator.sequence import Sequence
 def messages(*places: tuple[int, int, int]) -> Messages:
     """(time, user, tie) each; the row of a user is the user."""
     time, user, tie = (np.array(column, dtype=np.int64) for column in zip(*places, strict=True))
-    values = np.array([f"{t}/{u}/{i}" for t, u, i in places], dtype=object)
+    texts = pa.array([f"{t}/{u}/{i}" for t, u, i in places], pa.string())
     zeros = np.zeros(len(time), dtype=np.int64)
-    return Messages(time, user, tie, user, zeros, zeros - 1, values)
+    return Messages(time, user, tie, user, zeros, zeros - 1, np.arange(len(time)), texts)
 
 
 def test_what_is_not_due_waits_and_order_does_not_depend_on_arrival() -> None:
