@@ -44,7 +44,8 @@ def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKaf
     folder = tmp_path_factory.mktemp("apache-kafka")
     authority = Authority.make(folder / "certificates", "authority")
     tls = ServerTls(authority.sign("broker"), authority)
-    with ApacheKafka(folder / "one", tls=tls, users={"dayone": "open sesame"}) as kafka:
+    longer = {"message.max.bytes": "20000000"}  # tests of the sink write messages that are longer than it takes
+    with ApacheKafka(folder / "one", tls=tls, users={"dayone": "open sesame"}, settings=longer) as kafka:
         yield kafka
 
 

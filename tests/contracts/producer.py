@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 import pytest
 
+from personas.connection import KafkaConnection
 from personas.errors import DeliveryError
 from personas.event import CONTENT_TYPE_HEADER
 from simulator.producer import MessageProducer, Record
@@ -115,3 +116,28 @@ class ProducerContract(ABC):
             producer.send(topic, [b"v"], [b"k"], [0])
             producer.flush()
             assert len(self.written(producer, topic)) == 1
+
+
+def read_all(connection: KafkaConnection, topic: str, partitions: int) -> list[Record]:
+    """All records of a topic on a broker, in order within each partition."""
+    from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+    consumer = Consumer(
+        {**connection.client_options(), "group.id": "tests", "enable.partition.eof": True, "check.crcs": True}
+    )
+    try:
+        records: list[Record] = []
+        open_ends = set(range(partitions))
+        consumer.assign([TopicPartition(topic, number, 0) for number in open_ends])
+        while open_ends:
+            message = consumer.poll(5)
+            assert message is not None
+            if message.error():
+                assert message.error().code() == KafkaError._PARTITION_EOF
+                open_ends.discard(message.partition())
+            else:
+                headers = tuple(message.headers() or ())
+                records.append(Record(topic, message.partition(), message.key(), message.value(), headers))
+        return records
+    finally:
+        consumer.close()

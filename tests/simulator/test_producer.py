@@ -17,7 +17,7 @@ from simulator.broker import EmbeddedBroker, free_port
 from simulator.client_log import ClientLog
 from simulator.producer import EventProducer, MemoryProducer, MessageProducer, Record, sender_options
 from simulator.topic_admin import provision
-from tests.contracts.producer import ProducerContract
+from tests.contracts.producer import ProducerContract, read_all
 from tests.faults.brokers import ProxiedBroker
 
 
@@ -34,30 +34,6 @@ class TestMemoryProducer(ProducerContract):
 
     def broken(self) -> MemoryProducer:
         return MemoryProducer(trouble="Local: Message timed out")
-
-
-def read_all(connection: KafkaConnection, topic: str, partitions: int) -> list[Record]:
-    from confluent_kafka import Consumer, KafkaError, TopicPartition
-
-    consumer = Consumer(
-        {**connection.client_options(), "group.id": "tests", "enable.partition.eof": True, "check.crcs": True}
-    )
-    try:
-        records: list[Record] = []
-        open_ends = set(range(partitions))
-        consumer.assign([TopicPartition(topic, number, 0) for number in open_ends])
-        while open_ends:
-            message = consumer.poll(5)
-            assert message is not None
-            if message.error():
-                assert message.error().code() == KafkaError._PARTITION_EOF
-                open_ends.discard(message.partition())
-            else:
-                headers = tuple(message.headers() or ())
-                records.append(Record(topic, message.partition(), message.key(), message.value(), headers))
-        return records
-    finally:
-        consumer.close()
 
 
 @pytest.mark.kafka

@@ -1,173 +1,30 @@
-"""The sink on a Kafka-protocol broker, as a process of its own: start, drain, kill, resume, dead letters."""
+"""The sink on the embedded broker: what it does on every Kafka, and what only this broker has in store for it."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
 
 from personas.connection import KafkaConnection
 from personas.errors import BrokerError
-from personas.topics import RUNS, product_topics
+from personas.topics import RUNS
 from simulator.broker import EmbeddedBroker, free_port
-from simulator.topic_admin import provision
-from sinks.batch import Messages
-from sinks.source import Handler
-from sinks.store import Store
-from sinks.subscriber import KafkaSource, client_logger
-from tests.sinks.making import EVENTS, PRODUCT, Record, events, everything, manifest
+from sinks.subscriber import KafkaSource
+from tests.contracts.sink_on_kafka import SinkOnKafka, count_events, finish, line_with, make_topics, produce, start
+from tests.sinks.making import EVENTS, events, manifest
 
 pytestmark = pytest.mark.kafka
-ROOT = Path(__file__).parents[2]
-
-PROGRAM = """
-import sys
-from types import SimpleNamespace
-import personas.pack
-from tests.sinks.making import tiny_pack
-personas.pack.load_pack = lambda reference: tiny_pack()
-from sinks.cli import app
-app()
-"""
 
 
-@pytest.fixture
-def broker() -> Iterator[EmbeddedBroker]:
-    with EmbeddedBroker() as running:
-        yield running
-
-
-def make_topics(broker: EmbeddedBroker, partitions: int = 2) -> None:
-    provision(broker.connection, product_topics(PRODUCT, partitions))
-
-
-def produce(broker: EmbeddedBroker, topic: str, records: list[Record]) -> None:
-    producer = Producer(
-        {"bootstrap.servers": broker.bootstrap_servers, "message.max.bytes": 20_000_000}, logger=client_logger()
-    )
-    for place, (key, value) in enumerate(records):
-        producer.produce(topic, value, key)
-        if place % 10_000 == 0:
-            producer.poll(0)
-    assert producer.flush(20) == 0
-
-
-def start(broker: EmbeddedBroker | str, store: Path, *options: str) -> subprocess.Popen[str]:
-    servers = broker if isinstance(broker, str) else broker.bootstrap_servers
-    environment = os.environ | {"DAYONE_SINK_BATCH_SECONDS": "0.2", "DAYONE_SINK_METRICS_PORT": "0"}
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, "sink", PRODUCT, "--store", str(store), "--bootstrap-servers", servers,
-         *options], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
-def finish(process: subprocess.Popen[str], timeout: float = 40) -> tuple[int, str]:
-    try:
-        _, errors = process.communicate(timeout=timeout)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
-    return process.returncode, errors
-
-
-def wait(condition: Callable[[], Any], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain"
-        time.sleep(0.02)
-
-
-def line_with(process: subprocess.Popen[str], text: str) -> str:
-    assert process.stderr is not None
-    for line in process.stderr:
-        if text in line:
-            return line
-    raise AssertionError(f"ended without saying {text!r}")
-
-
-def rows(store: Path, sql: str) -> list[dict[str, Any]]:
-    with Store.open(store, read_only=True) as database:
-        return list(database.query(sql).to_pylist())
-
-
-def count_events(store: Path) -> int:
-    return int(rows(store, "SELECT count(*) AS n FROM events")[0]["n"])
-
-
-def test_everything_from_topics_to_tables(broker: EmbeddedBroker, tmp_path: Path) -> None:
-    store = tmp_path / "a.duckdb"
-    process = start(broker, store, "--until-completed")
-    line_with(process, "waiting for topics")
-    make_topics(broker)
-    for topic, records in everything(500):
-        produce(broker, topic, records)
-    huge = b'{"x":"' + b"y" * 10_000_000 + b'"}'
-    produce(broker, EVENTS, [(b"k", b"not json"), (b"k", b"\xff\xfe"), (b"k", huge), *events(2004)[2000:]])
-    produce(broker, RUNS, [manifest()])
-    code, errors = finish(process)
-    assert code == 0, errors
-    assert "2,004 events" in errors and "3 dead letters" in errors
-    found = rows(store, "SELECT reason, value_bytes FROM dead_letters ORDER BY reason")
-    assert [row["reason"] for row in found] == ["not_json", "not_utf8", "too_large"]
-    assert found[2]["value_bytes"] == len(huge)
-    consumer = Consumer(
-        {"bootstrap.servers": broker.bootstrap_servers, "group.id": f"dayone-sink-{PRODUCT}"}, logger=client_logger()
-    )
-    consumer.assign([TopicPartition(f"{EVENTS}.dlq", 0, 0)])
-    letters: list[Any] = []
-    wait(lambda: letters.extend(consumer.consume(10, 0.2)) or len(letters) >= 3)
-    by_reason = {dict(letter.headers())["reason"].decode(): letter for letter in letters}
-    assert by_reason["not_json"].value() == b"not json"
-    assert dict(by_reason["not_json"].headers())["origin-topic"] == EVENTS.encode()
-    assert dict(by_reason["too_large"].headers())["truncated-from-bytes"] == str(len(huge)).encode()
-    kept = {row["partition"]: row["next_offset"] for row in rows(store, f"FROM offsets WHERE topic = '{EVENTS}'")}
-    group = {place.partition: place.offset for place in consumer.committed([TopicPartition(EVENTS, p) for p in kept])}
-    assert group == kept
-    consumer.close()
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_a_signal_drains_what_is_on_the_topics(
-    broker: EmbeddedBroker, tmp_path: Path, number: signal.Signals, code: int
-) -> None:
-    make_topics(broker)
-    store = tmp_path / "a.duckdb"
-    process = start(broker, store, "--batch-rows", "500")
-    url = line_with(process, "metrics on").split("metrics on ")[1].split("/metrics")[0]
-    line_with(process, "reading")
-    wait(lambda: urllib.request.urlopen(f"{url}/health/ready", timeout=5).status == 200)
-    produce(broker, EVENTS, events(20_000))
-    process.send_signal(number)
-    found, errors = finish(process)
-    assert (found, count_events(store)) == (code, 20_000), errors
-
-
-def test_killed_and_started_again_it_has_every_event_once(broker: EmbeddedBroker, tmp_path: Path) -> None:
-    make_topics(broker)
-    store = tmp_path / "a.duckdb"
-    produce(broker, EVENTS, events(30_000))
-    produce(broker, RUNS, [manifest()])
-    for _ in range(2):
-        process = start(broker, store, "--batch-rows", "300")
-        line_with(process, "reading")
-        time.sleep(0.3)  # somewhere in the middle of some batch
-        process.kill()
-        process.communicate()
-    code, errors = finish(start(broker, store, "--until-completed"))
-    assert code == 0, errors
-    found = rows(store, "SELECT count(*) AS n, count(DISTINCT event_id) AS d FROM events")
-    assert found == [{"n": 30_000, "d": 30_000}]
+class TestOnTheEmbeddedBroker(SinkOnKafka):
+    @pytest.fixture
+    def broker(self) -> Iterator[EmbeddedBroker]:
+        with EmbeddedBroker() as running:
+            yield running
 
 
 def test_a_broker_that_dies_and_comes_back_empty_is_followed(tmp_path: Path) -> None:
@@ -194,51 +51,6 @@ def test_an_absent_broker_is_said_with_its_address(tmp_path: Path) -> None:
     assert code == 4
     assert address in errors and "no answer from Kafka" in errors
     assert "Traceback" not in errors
-
-
-def test_what_the_handler_raises_reaches_the_caller(broker: EmbeddedBroker) -> None:
-    """FastStream swallows exceptions of handlers; the source must not."""
-    make_topics(broker)
-    produce(broker, EVENTS, events(10))
-
-    async def play(handler: Handler) -> BaseException:
-        source = KafkaSource(broker.connection, [EVENTS], "g", wait_seconds=0.1)
-        failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
-        await source.start({(EVENTS, 0): 0, (EVENTS, 1): 0}, handler, lambda e: failure.done() or failure.set_result(e))
-        try:
-            return await asyncio.wait_for(failure, 10)
-        finally:
-            await source.close()
-
-    async def broken(messages: list[Messages]) -> None:
-        raise ZeroDivisionError
-
-    assert isinstance(asyncio.run(play(broken)), ZeroDivisionError)  # type: ignore[arg-type]
-
-
-def test_the_true_ends_are_known_once_reading(broker: EmbeddedBroker) -> None:
-    """The embedded broker understates the end of a partition by its last batch; see subscriber.py."""
-    make_topics(broker)
-    produce(broker, EVENTS, [(b"same", value) for _, value in events(50)])
-
-    async def play() -> int:
-        source = KafkaSource(broker.connection, [EVENTS], "g", wait_seconds=0.1)
-        got = 0
-
-        async def take(messages: list[Messages]) -> None:
-            nonlocal got
-            got += sum(map(len, messages))
-
-        await source.start({(EVENTS, 0): 0, (EVENTS, 1): 0}, take, lambda error: None)  # type: ignore[arg-type]
-        deadline = time.monotonic() + 10
-        while got < 50 and time.monotonic() < deadline:
-            await asyncio.sleep(0.01)
-        cluster = await source.describe(5)
-        assert cluster.exact
-        await source.close()
-        return sum(cluster.ends.values())
-
-    assert asyncio.run(play()) == 50
 
 
 def test_describe_names_the_address_of_an_absent_broker() -> None:
