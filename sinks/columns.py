@@ -20,6 +20,7 @@ from personas.provenance import RunManifest
 from sinks.batch import KEPT_BYTES, DeadLetter
 
 _TEXT, _TIME, _JSON = pa.string(), pa.timestamp("us", "UTC"), pa.json_(pa.string())
+_DOT = pa.scalar(".", _TEXT)
 #: The columns of `events` and `labels` that hold JSON.
 JSON_COLUMNS = ("properties", "problems", "slates", "traits", "tastes")
 _ORIGIN = (("synthetic", pa.bool_()), ("generator", _TEXT), ("generation", pa.int32()))
@@ -94,7 +95,7 @@ def constant(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     return pa.array(values, kind)
 
 
-def times(values: Sequence[str]) -> pa.Array:
+def times(values: Sequence[str] | pa.Array) -> pa.Array:
     """RFC 3339 times with a zone, as UTC with microseconds. ArrowInvalid where one is something else."""
     return pc.cast(pa.array(values, pa.string()), _TIME)
 
@@ -203,7 +204,7 @@ def session_ids(envelopes: Sequence[Envelope]) -> pa.Array:
 def sequences(ids: pa.Array, sessions: pa.Array) -> pa.Array:
     """The number after the last dot of each id; ValueError where an id is not `<session>.<sequence>`."""
     numbers = pc.cast(pc.list_element(pc.split_pattern(ids, ".", max_splits=1, reverse=True), 1), pa.int32())
-    rebuilt = pc.binary_join_element_wise(sessions, pc.cast(numbers, pa.string()), ".")
+    rebuilt = pc.binary_join_element_wise(sessions, pc.cast(numbers, pa.string()), _DOT)
     if sessions.null_count or pc.min(numbers).as_py() < 0 or not pc.all(pc.equal(rebuilt, ids)).as_py():
         raise ValueError("an id or a session id is not as it should be")
     return numbers
