@@ -7,7 +7,7 @@ Four ways were considered. Playing only the users who are still there: most even
 State that can be computed per user: a session depends on the one before (satisfaction, what was seen, when it ended),
 so a user is played from the first session or not at all. Reading the state back from the labels and sessions topics:
 reading all messages costs more than playing them. So: the arrays. Between two windows no session is in flight in the
-engine, because a session is played to its end when it starts; 17 bytes per living user are left after compression.
+engine, because a session is played to its end when it starts; 14 bytes per living user are left after compression.
 Messages that wait for their time need not be in it either: a checkpoint counts only where the topics hold *everything*
 of the sessions that started before its instant. `settled_at` says from when on that can be so, `reached` what the
 topics ended with at such a moment, and whoever loads a checkpoint compares that with what they end with now. So there
@@ -32,7 +32,7 @@ import pyarrow as pa
 import personas
 import simulator
 from personas.provenance import fingerprint
-from simulator.arrivals import NEVER
+from simulator.arrivals import BREAK_MS, NEVER
 from simulator.engine import Engine
 from simulator.sequence import Position
 from simulator.simulation import Simulation
@@ -69,14 +69,20 @@ def settled_at(engine: Engine) -> int:
     return int(engine.ended.max(initial=0))
 
 
-def state_of(engine: Engine) -> State:
-    """The engine's state between two windows. Users who have not come yet are as the population says, and of those
-    who never come back nothing else matters: so the arrays have one row per user who came and may come again."""
+def state_of(engine: Engine, played_until: int) -> State:
+    """The engine's state between two windows, when everything before an instant has been played. Users who have not
+    come yet are as the population says, and of those who never come back nothing else matters: so the arrays have one
+    row per user who came and may come again."""
     gone = engine.next_start >= NEVER
     alive = (engine.sessions > 0) & ~gone
     rows = np.flatnonzero(alive)
-    state: State = {"gone": np.packbits(gone), "alive": np.packbits(alive), "seen": engine.effects.seen[rows]}
-    return state | {name: getattr(engine, name)[rows] for name in BY_USER}
+    items = np.min_scalar_type(-max(engine.world.item_category.size, 1))  # half of all the bytes
+    state: State = {"gone": np.packbits(gone), "alive": np.packbits(alive)}
+    state["seen"] = engine.effects.seen[rows].astype(items)
+    state |= {name: getattr(engine, name)[rows] for name in BY_USER}
+    # the end of a session matters while the next may not begin yet, and not after that
+    state["ended"] = np.where(state["ended"] + BREAK_MS > played_until, state["ended"], 0)
+    return state
 
 
 def put_state(engine: Engine, state: State) -> None:

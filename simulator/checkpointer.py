@@ -2,7 +2,7 @@
 
 A `Checkpointer` is told after each window; now and then it takes the state, and sends it once the topics can hold all
 that belongs to it (see `checkpoint`). Whatever the number of users, it takes at most two hundredths of the time (after
-a checkpoint that took t seconds, the next one is not before fifty t), and adds at most one hundredth to the bytes that
+a checkpoint that took t seconds, the next one is not before fifty t), and adds at most two hundredths to the bytes that
 are sent, before compression. Knows no broker and no files.
 """
 
@@ -32,9 +32,9 @@ class CheckpointPlan:
     """A checkpoint after so many events, or later where it would cost too much. What a restart has to play again is
     about as much, so there is no reason for one in the small hours of a live run."""
 
-    events: int = 500_000
+    events: int = 250_000
     #: Bytes of checkpoints, as a share of all that is sent.
-    share: float = 0.01
+    share: float = 0.02
 
 
 @dataclass
@@ -74,8 +74,9 @@ class Checkpointer:
         self._seen_until = self.simulation.played_until
         begun = self.clock.monotonic()
         if self._taken is None and self._due(begun):
-            content, size = pack_state(state_of(self.simulation.engine))
-            settled, instant = settled_at(self.simulation.engine), self.simulation.played_until
+            instant = self.simulation.played_until
+            content, size = pack_state(state_of(self.simulation.engine, instant))
+            settled = settled_at(self.simulation.engine)
             self._taken = _Taken(instant, settled, steered, content, size)
             self._last_cost = self.clock.monotonic() - begun
             self.seconds += self._last_cost

@@ -260,6 +260,15 @@ class Encoder:
         return Messages(times, self.population.number[row], tie, row, kind, kind, np.arange(len(row)), values)
 
 
+def ending_from(played: Played, instant: int) -> Played:
+    """Of what was played, the sessions that end at this instant or later, whole."""
+    keep = played.sessions["ended"] >= instant
+    rows = keep[_session_rows(played, np.arange(len(played.events["time"])))]
+    events = {name: column[rows] for name, column in played.events.items()}
+    sessions = {name: column[keep] for name, column in played.sessions.items()}
+    return Played(events, sessions, played.slates, played.bags)
+
+
 def _session_rows(played: Played, events: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The row in `played.sessions` of the session of each of these events: what is played is played to its end."""
     name = (played.sessions["user"].astype(np.int64) << 32) + played.sessions["session"]

@@ -130,14 +130,18 @@ class Run:
         end = self.plan.horizon
         if self.plan.live:  # what the topics hold, and what the run went through, is caught up with first
             end = max(end, self.resumed_until, *(at + 1 for at, *_ in self._replay))
+        complete = self.simulation.complete_until
         window = FIRST_WINDOW_MS
+        if self.simulation.played_until:  # from a checkpoint on: to the end of what is held in one go
+            window = max(window, complete - self.simulation.played_until)
         while self.simulation.played_until < end and not self._stopping():
             if self.steering.paused:
                 self.clock.wait(TICK_SECONDS, self.stop)
                 continue
             self._steer()
             start = self.simulation.played_until
-            until = min(start + window, end, *(at for at, *_ in self._replay if at > start))
+            stops = [at for at in (complete, *(at for at, *_ in self._replay)) if at > start]
+            until = min(start + window, end, *stops)
             before = self.simulation.played_events
             self._advance(until)
             played = self.simulation.played_events - before

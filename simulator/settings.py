@@ -30,8 +30,8 @@ class SimulatorSettings(KafkaSettings, BaseSettings):
     simulator_batch_events: int = Field(100_000, ge=1, le=5_000_000, description="Events played at once")
     simulator_checkpoints: bool = Field(True, description="Write checkpoints, from which a run goes on at once")
     simulator_checkpoint_events: int = Field(
-        500_000, ge=1,
-        description="Events between checkpoints; more where they would take over 2 % of the time or 1 % of the bytes",
+        250_000, ge=1,
+        description="Events between checkpoints; more where they would take over 2 % of the time or of the bytes",
     )  # fmt: skip
     simulator_metrics_port: int = Field(9101, ge=0, le=65535, description="Port of /metrics and /health; 0: a free one")
     metrics_host: str = Field("127.0.0.1", min_length=1, description="Address of /metrics and /health")

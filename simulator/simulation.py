@@ -18,7 +18,7 @@ from personas.situations import Situations
 from personas.topics import events_topic, labels_topic, sessions_topic, users_topic
 from simulator.arrivals import Arrivals
 from simulator.behaviour.prior import prior
-from simulator.encode import Encoder, Messages
+from simulator.encode import Encoder, Messages, ending_from
 from simulator.engine import Engine
 from simulator.partitioner import Shard, partition_of
 from simulator.producer import MessageProducer
@@ -78,6 +78,11 @@ class Simulation:
         )
 
     @property
+    def complete_until(self) -> int:
+        """Before this instant the topics held everything, when this began: it is played, and not even encoded."""
+        return min(sequence.complete_until for sequence in (self.events, self.sessions, self.labels))
+
+    @property
     def sequences(self) -> tuple[Sequence, ...]:
         """The messages of the four data topics, in the order in which they are sent."""
         return self.users, self.events, self.sessions, self.labels
@@ -90,6 +95,8 @@ class Simulation:
         new = np.flatnonzero((signed_up >= self.played_until) & (signed_up < until))
         played = self.engine.play(until)
         self.played_events += len(played.events["time"])
+        if self.played_until < self.complete_until:
+            played = ending_from(played, self.complete_until)
         latest = int(played.events["time"].max()) if len(played.events["time"]) else self.played_until
         if latest >= self.events.complete_until:
             self.events.add(self.encoder.events(played))
