@@ -1,7 +1,8 @@
 """`python -m tests.bench [PART ...] [--json]`: measure the program, and print a table or JSON.
 
 Parts: simulator, sink, readers, end_to_end, memory; all of these where none is named. And resume, which takes some
-minutes: ten million events are sent before the run is killed and started again. Exit code 0 when everything could be
+minutes: ten million events are sent before the run is killed and started again. And shards, which needs Apache Kafka
+(Java and Maven): the same run by one, two and four simulators. Exit code 0 when everything could be
 measured, whether a goal was met or not; 1 when something could not.
 """
 
@@ -13,12 +14,12 @@ import time
 from collections.abc import Callable
 
 from personas.errors import DayoneError
-from tests.bench import days, reading, resuming, storing, whole
+from tests.bench import days, reading, resuming, sharding, storing, whole
 from tests.bench.figures import Figure, as_json, machine, show
 from tests.bench.processes import BenchError
 from tests.bench.simulating import figures_of, filled_broker
 
-EXTRA = ("resume",)
+EXTRA = ("resume", "shards")
 PARTS = ("simulator", "sink", "readers", "end_to_end", "memory")
 
 
@@ -45,6 +46,9 @@ def measure(parts: list[str], options: argparse.Namespace, say: Callable[[str], 
     if "resume" in parts:
         say(f"resume: {options.resume_events:,} events, a kill, and three starts of the same command")
         found += resuming.measure(options.resume_users, options.resume_days, options.resume_events, say)
+    if "shards" in parts:
+        say(f"shards: {options.users:,} users, {options.days:g} days, by 1, 2 and 4 simulators on Apache Kafka")
+        found += sharding.measure(options.users, options.days, say)
     return found
 
 
