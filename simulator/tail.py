@@ -124,16 +124,21 @@ class _Reader:
         self._deadline = time.monotonic() + timeout
 
     def range(self, topic: str, partition: int) -> tuple[int, int]:
-        """First offset and the broker's idea of the end: past the end never, at the start only when empty."""
-        from confluent_kafka import KafkaException, TopicPartition
+        """First offset and the broker's idea of the end: past the end never, at the start only when empty. A partition
+        that was made a moment ago, or whose leader has died, has none for a while: that is waited for."""
+        from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-        left = max(0.1, self._deadline - time.monotonic())
-        try:
-            low, high = self.consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=left)
-        except KafkaException as error:
-            self.consumer.poll(0)  # calls error_cb, which knows why
-            raise self._failure(topic, error.args[0]) from error
-        return int(low), int(high)
+        without_leader = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+        while True:
+            left = max(0.1, self._deadline - time.monotonic())
+            try:
+                low, high = self.consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=left)
+                return int(low), int(high)
+            except KafkaException as error:
+                self.consumer.poll(0)  # calls error_cb, which knows why
+                if error.args[0].code() not in without_leader or time.monotonic() >= self._deadline:
+                    raise self._failure(topic, error.args[0]) from error
+            time.sleep(0.05)
 
     def read(
         self, topic: str, starts: dict[int, int], stops: dict[int, int | None]

@@ -48,11 +48,13 @@ def measure(users: int, days: float, say: Callable[[str], None]) -> list[Figure]
             alone = found[0].value if found else 0.0
             share = (sum(busy) + of_broker) / seconds / (os.cpu_count() or 1)
             note = f"processors {share:.0%} busy, {of_broker / seconds:.2f} of them with the broker"
-            found.append(Figure("shards", f"{shards} simulators", events / seconds, "events/s",
-                                raw=alone * min(shards, os.cpu_count() or 1) or None,
-                                raw_name="one simulator's rate times processors" if alone else "", note=note))  # fmt: skip
-            found.append(Figure("shards", f"{shards} simulators, per processor", events / sum(busy), "events/s",
-                                note="events over the processor time of the simulators alone"))  # fmt: skip
+            best = alone * min(shards, os.cpu_count() or 1) or None
+            raw_name = "one simulator x processors" if best else ""
+            found.append(
+                Figure("shards", f"{shards} simulators", events / seconds, "events/s", best, raw_name, note=note)
+            )
+            name, note = f"{shards} simulators, per processor", "over the processor time of the simulators alone"
+            found.append(Figure("shards", name, events / sum(busy), "events/s", note=note))
             if shards == 1:
                 per_broker = events / of_broker
     apart = found[1].value
