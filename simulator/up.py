@@ -10,6 +10,7 @@ killed, a guardian kills the sink (see `broker`): its database is consistent at 
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import threading
@@ -49,6 +50,7 @@ def up_command(
             broker = stack.enter_context(EmbeddedBroker(port=port))
             connection = broker.connection
         print_note(f"{order.identity.run_id}: Kafka at {connection.bootstrap_servers}, store {store}")
+        print_note(f"ask while it runs: dayone sql --store {shlex.quote(str(store))}")
         words = ["--store", str(store), "--run", order.identity.run_id, *(["--json"] if json_output else [])]
         sink = stack.enter_context(sink_process([pack_name, *words], connection, settings, json_output))
         run = _play(order, settings, connection, broker, sink, stop)

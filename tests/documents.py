@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 #: What a command of a document may start with. Only the first group is run; the others are read.
-RUN = ("dayone", "kcat", "python", "curl", "ls", "cat", "head", "echo", "mkdir", "jq")
+RUN = ("dayone", "kcat", "python", "curl", "ls", "cat", "head", "echo", "mkdir", "jq", "duckdb")
 READ = ("make", "docker compose", "docker", "git", "cd", "pip", "uv", "python3", "export", "apt-get", "sudo apt-get")
 
 DIRECTIVE = re.compile(r"<!--\s*(needs|background|ready|not-run|fails)(?::\s*(.*?))?\s*-->")

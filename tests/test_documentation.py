@@ -126,7 +126,8 @@ def run_section(section: Section, folder: Path) -> list[str]:
     """Run all blocks of a section; returns the programs that some of them needed and that are missing."""
     session, missing = session_in(folder), list[str]()
     wait_for_ports()
-    if not any(f":{port}" in block.text for block in section.blocks for port in DEFAULT_PORTS):
+    named = "".join(block.text + block.directives.get("ready", "") for block in section.blocks)
+    if not any(f":{port}" in named for port in DEFAULT_PORTS):
         session.environment.update({f"DAYONE_{room}_METRICS_PORT": "0" for room in ("SIMULATOR", "SINK")})
     try:
         for block in section.blocks:

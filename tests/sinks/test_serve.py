@@ -221,3 +221,15 @@ def test_the_sink_writes_on_with_its_doors_shut(store: Path) -> None:
         assert rows.num_rows == 1
     with Store.open(store, read_only=True) as again:
         assert again.query("SELECT count(*) AS n FROM events").column("n").to_pylist() == [20]
+
+
+def test_the_notebook_does_what_it_says(tmp_path: Path) -> None:
+    notebook = json.loads((Path(__file__).parents[2] / "docs/live_readers.ipynb").read_text("utf-8"))
+    cells = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(cells) >= 3 and not any(cell.get("outputs") for cell in notebook["cells"])
+    with filled(tmp_path / "dayone.duckdb") as opened_store, Readers(opened_store.database):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-"], input="\n".join([*cells, "print(ask('FROM events').num_rows)"]),
+            cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+    assert (done.stdout.strip(), done.stderr) == ("20", "")
