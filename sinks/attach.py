@@ -16,7 +16,7 @@ from personas.errors import LockedStoreError, StoreError
 from sinks.database import Database, open_file
 from sinks.extensions import loading
 from sinks.notice import READER_EXTENSIONS, Notice, find
-from sinks.place import MEMORY
+from sinks.place import MEMORY, Place
 from sinks.store import Store
 
 #: So long a store may be locked without a notice: a sink has just begun, or is just ending.
@@ -85,12 +85,13 @@ class ServedStore:
 
 
 @contextmanager
-def opened(path: str) -> Iterator[Store | ServedStore]:
-    """The store at `path` to be asked: through the sink that writes it now, or else the file, read-only.
+def opened(place: Place, at: str = "") -> Iterator[Store | ServedStore]:
+    """The store at `place` to be asked: through the sink that writes it now, or else the file, read-only. A lake has
+    many readers by itself, and can be asked as it was `at` a snapshot (its number) or a time.
 
     Raises StoreError as `Store.open` does; LockedStoreError where a process writes it that serves no readers.
     """
-    store = _open(path)
+    store = Store.open(place, read_only=True, at=at) if place.is_lake or at else _open(place.target)
     try:
         yield store
     finally:

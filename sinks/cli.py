@@ -6,17 +6,27 @@ All work is done elsewhere. Imports nothing heavy at the top, so that `dayone --
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from personas.console import told_errors
 from sinks.dead_letters.cli import app as dead_letters
 
+if TYPE_CHECKING:
+    from sinks.place import Place
+
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(dead_letters, name="dlq", help="Dead letters: what could not be decoded. List, show, send again.")
 
-STORE = Annotated[str | None, typer.Option("--store", metavar="FILE", help="The DuckDB file. [./dayone.duckdb]")]
+STORE = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="STORE",
+        help="A DuckDB file, ducklake:sqlite:FILE or ducklake:postgres:CONNECTION. [./dayone.duckdb]",
+    ),
+]
 
 
 class Format(StrEnum):
@@ -83,7 +93,7 @@ def sink(
             err=True,
         )
         if print_summary:
-            _print_summary(settings.store, run, as_json)
+            _print_summary(settings.place, run, as_json)
         if report.ended == "SIGINT":
             raise SystemExit(130)
 
@@ -92,6 +102,9 @@ def sink(
 def sql(
     query: Annotated[str | None, typer.Argument(help="One statement; without it, a prompt.")] = None,
     store: STORE = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="SNAPSHOT|TIME", help="A lake as it was: a snapshot's number or a UTC time.")
+    ] = None,
     format: Annotated[Format, typer.Option("--format", help="How to print the rows.")] = Format.table,  # noqa: A002
 ) -> None:
     """Ask the database: one statement, or a prompt; it cannot be changed. Start with: dayone sql .tables
@@ -103,7 +116,7 @@ def sql(
         from sinks.attach import opened
         from sinks.settings import load_settings
 
-        with opened(load_settings(store=store).store) as database:
+        with opened(load_settings(store=store).place, at or "") as database:
             if query is None:
                 asking.prompt(database, format.value)
             else:
@@ -120,7 +133,7 @@ def summary(
     with told_errors():
         from sinks.settings import load_settings
 
-        _print_summary(load_settings(store=store).store, run, as_json)
+        _print_summary(load_settings(store=store).place, run, as_json)
 
 
 @app.command()
@@ -140,7 +153,7 @@ def check(
         from sinks.store import Store
 
         product = load_pack(pack).product
-        with Store.open(load_settings(store=store).store, read_only=True) as database:
+        with Store.open(load_settings(store=store).place, read_only=True) as database:
             stored = "SELECT DISTINCT run_id FROM events WHERE product = ? ORDER BY ALL"
             runs = [run] if run else database.query(stored, [product.name]).column("run_id").to_pylist()
             found = [each for run_id in runs for each in violations(database.query, product, run_id)]
@@ -156,7 +169,7 @@ def check(
             raise typer.Exit(1)
 
 
-def _print_summary(store: str, run: str | None, as_json: bool) -> None:
+def _print_summary(store: Place, run: str | None, as_json: bool) -> None:
     from sinks import summary as summing
     from sinks.store import Store
 

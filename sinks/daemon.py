@@ -7,6 +7,8 @@ prefetches.
 
 The order for each batch: decode, dead letters to their topics, transaction (rows, dead letters, offsets), then
 acknowledge. Whatever fails stops the sink with that error, and nothing of the batch is acknowledged.
+
+A sink of this kind reads every partition; one that shares them with others is in sharing.py.
 """
 
 from __future__ import annotations
@@ -14,25 +16,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
-from personas.errors import AccessError, BrokerError
+from personas.errors import BrokerError
 from sinks.batch import FINAL, Batch, Messages, Partition
 from sinks.gather import DEFAULT_BOUNDS, Bounds, Gatherer
 from sinks.ingest import Decoder
 from sinks.report import Report
 from sinks.source import Cluster, Source
-from sinks.store import Store
+from sinks.start import cluster_with, stopped_by_signals
+from sinks.store import Committed, Store
 from sinks.telemetry import Telemetry
 
 log = logging.getLogger("dayone.sink")
 
 #: So long without a message while the broker says there are some: they are markers that no reader is given.
 _IDLE_SECONDS = 10.0
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -104,55 +108,47 @@ class Sink:
     async def run(self, *, handle_signals: bool = False) -> Report:
         """Read until told to stop, or until the runs are completed. BrokerError, StoreError and the like end it."""
         self._loop = asyncio.get_running_loop()
-        with self._signals(handle_signals):
+        with stopped_by_signals(self.request_stop, self._loop) if handle_signals else contextlib.nullcontext():
             try:
-                cluster = await self._wait_for_topics()
+                cluster = await cluster_with(
+                    self._decoder.topics, self._source, self._limits.connect_seconds,
+                    stopped=lambda: bool(self._stop_reason), pause=self._sleep,
+                )  # fmt: skip
                 if cluster is not None:
-                    await self._subscribe(cluster)
+                    await self._begin(cluster)
                     await self._watch()
             finally:
                 self._set_ready(False)
                 await self._source.stop()
                 await self._settle()
+                await self._leave()
                 self._writer.shutdown()
         if self._error is not None:
             raise self._error
         self.report.ended = self._stop_reason or "completed"
         return self.report
 
-    async def _wait_for_topics(self) -> Cluster | None:
-        """The cluster once all topics exist; None where the sink is told to stop before. They are not made here."""
-        deadline = time.monotonic() + self._limits.connect_seconds
-        said: list[str] = []
-        while not self._stop_reason:
-            try:
-                cluster = await self._source.describe(max(0.1, min(5.0, deadline - time.monotonic())))
-            except AccessError:
-                raise  # waiting does not help
-            except BrokerError:
-                if time.monotonic() >= deadline:
-                    raise
-                await self._sleep()
-                continue
-            missing = cluster.missing(self._decoder.topics)
-            if not missing:
-                return cluster
-            if missing != said:
-                log.info("waiting for topics that do not exist yet: %s", ", ".join(missing))
-                said = missing
-            deadline = time.monotonic() + self._limits.connect_seconds
-            await self._sleep()
-        return None
-
     async def _sleep(self) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), self._limits.look_seconds)
 
-    async def _subscribe(self, cluster: Cluster) -> None:
-        """Assign every partition at the offset that the database holds."""
-        known = self._store.positions(cluster.cluster_id)
+    async def _in_writer(self, function: Callable[..., _Answer], *arguments: object) -> _Answer:
+        """Call a function of the store in its thread, between transactions."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, function, *arguments)
+
+    async def _begin(self, cluster: Cluster) -> None:
+        """Begin reading: here, everything there is."""
+        await self._subscribe(cluster, cluster.bounds)
+
+    async def _leave(self) -> None:
+        """Reading is over, and everything settled."""
+
+    async def _subscribe(self, cluster: Cluster, places: Collection[Partition]) -> None:
+        """Read these partitions from the offsets that the database holds, and write them alone from now on."""
+        known = await self._in_writer(self._store.claim, places, cluster.cluster_id)
         start: dict[Partition, int] = {}
-        for place, (first, _) in cluster.bounds.items():
+        for place in places:
+            first, _ = cluster.bounds[place]
             start[place] = known.get(place, first)
             if start[place] < first:
                 log.warning("%s/%d: messages %d to %d are no longer on the broker", *place, start[place], first - 1)
@@ -161,7 +157,8 @@ class Sink:
         self._read, self._kept = dict(start), dict(start)
         self._first = {place: first for place, (first, _) in cluster.bounds.items()}
         behind = sum(self._lag(cluster).values())
-        for run_id, (shards, states) in self._store.run_states(cluster.cluster_id).items():
+        found = await self._in_writer(self._store.run_states, cluster.cluster_id)
+        for run_id, (shards, states) in found.items():
             if behind or not set(states.values()) <= FINAL:
                 self._shards.setdefault(run_id, (shards, {}))[1].update(states)
         await self._source.start(start, self._take, self._fail)
@@ -211,8 +208,9 @@ class Sink:
         if batch.dead_letters:
             await self._source.publish_dead(batch.dead_letters)
         begun = time.monotonic()
-        loop = asyncio.get_running_loop()
-        committed = await loop.run_in_executor(self._writer, self._store.commit, batch, self._cluster_id)
+        committed = await self._commit(batch)
+        if committed is None:
+            return
         self._kept.update(batch.next_offsets)
         now = time.monotonic()
         report = self.report
@@ -228,8 +226,15 @@ class Sink:
         if batch.dead_letters:
             log.warning("%d messages became dead letters", len(batch.dead_letters),
                         extra={"reasons": sorted({letter.reason for letter in batch.dead_letters})})  # fmt: skip
-        await self._source.acknowledge(batch.next_offsets)
+        await self._acknowledge(batch)
         self._on_commit(report)
+
+    async def _acknowledge(self, batch: Batch) -> None:
+        await self._source.acknowledge(batch.next_offsets)
+
+    async def _commit(self, batch: Batch) -> Committed | None:
+        """The transaction; None where the batch is dropped instead."""
+        return await self._in_writer(self._store.commit, batch, self._cluster_id)
 
     async def _settle(self) -> None:
         """Wait for the transaction under way. Waited for, not awaited: who is cancelled here must not cancel it."""
@@ -250,7 +255,7 @@ class Sink:
         goal: dict[Partition, int] | None = None
         deadline = 0.0
         while self._error is None and not self._abort:
-            runs_final = self._runs_final()  # before looking: what a manifest speaks of is on the topics by then
+            runs_final = await self._runs_final()  # before looking: what a manifest speaks of is on the topics by then
             cluster = await self._look()
             if cluster is not None and (cluster.exact or self._idle()):
                 if self._stop_reason:
@@ -259,10 +264,10 @@ class Sink:
                     goal = None
                 else:
                     goal = cluster.ends
-                if goal is not None and self._reached(goal):
+                if goal is not None and await self._reached(goal):
                     self.report.drained = True
                     return
-            if self._gatherer.due() or (goal is not None and _covers(self._read, goal)):
+            if self._gatherer.due() or (goal is not None and covers(self._read, goal)):
                 await self._flush()
             if self._stop_reason:
                 deadline = deadline or time.monotonic() + self._limits.drain_seconds
@@ -272,7 +277,7 @@ class Sink:
                 self._wake.clear()
             await self._sleep()
 
-    def _runs_final(self) -> bool:
+    async def _runs_final(self) -> bool:
         """Whether there is a run, and all shards of every run (or of the only one that is waited for) have ended."""
         runs = [state for run, state in self._shards.items() if self._only_run in (None, run)]
         return bool(runs) and all(len(states) >= shards and set(states.values()) <= FINAL for shards, states in runs)
@@ -282,8 +287,12 @@ class Sink:
         waited = time.monotonic() - max(self._last_arrival, self.report.last_commit)
         return waited > _IDLE_SECONDS and self._kept == self._read and self._answering
 
-    def _reached(self, goal: dict[Partition, int]) -> bool:
-        return self._idle() or _covers(self._kept, goal)
+    async def _reached(self, goal: dict[Partition, int]) -> bool:
+        return self._idle() or covers(self._kept, goal)
+
+    def _changed(self, cluster: Cluster) -> bool:
+        """Whether this is another cluster than what is read, or has more than that."""
+        return cluster.cluster_id != self._cluster_id or bool(set(cluster.bounds) - set(self._kept))
 
     async def _look(self) -> Cluster | None:
         """Ask the broker where its topics end; follow it to another cluster or to new partitions."""
@@ -298,39 +307,35 @@ class Sink:
         if not self._answering:
             log.info("the broker answers again")
             self._set_ready(True)
-        if cluster.cluster_id != self._cluster_id or set(cluster.bounds) - set(self._kept):
+        if self._changed(cluster):
             if cluster.missing(self._decoder.topics):
                 return None
             log.warning("the cluster or its partitions changed: reading on from what the database holds")
-            await self._source.stop()
-            await self._flush()
-            await self._settle()
-            if self._error is None:
-                await self._subscribe(cluster)
+            await self._follow(cluster)
             return None
         self._telemetry.lagging(self._lag(cluster))
         return cluster
 
+    async def _follow(self, cluster: Cluster) -> None:
+        await self._put_down()
+        if self._error is None:
+            await self._subscribe(cluster, cluster.bounds)
+
+    async def _put_down(self) -> None:
+        """Read no further, and commit what was read."""
+        await self._source.stop()
+        await self._flush()
+        await self._settle()
+
     def _lag(self, cluster: Cluster) -> dict[Partition, int]:
-        return {place: max(0, after - self._kept.get(place, 0)) for place, (_, after) in cluster.bounds.items()}
+        ends = cluster.ends
+        return {place: max(0, ends[place] - kept) for place, kept in self._kept.items() if place in ends}
 
     def _set_ready(self, ready: bool) -> None:
         self._answering = ready
         self._telemetry.ready.set(ready)
 
-    @contextlib.contextmanager
-    def _signals(self, wanted: bool) -> Iterator[None]:
-        """SIGINT and SIGTERM request a stop while inside."""
-        numbers = (signal.SIGINT, signal.SIGTERM) if wanted else ()
-        loop = asyncio.get_running_loop()
-        for number in numbers:
-            loop.add_signal_handler(number, self.request_stop, number.name)
-        try:
-            yield
-        finally:
-            for number in numbers:
-                loop.remove_signal_handler(number)
 
-
-def _covers(positions: dict[Partition, int], goal: dict[Partition, int]) -> bool:
+def covers(positions: dict[Partition, int], goal: dict[Partition, int]) -> bool:
+    """Whether everything before the offsets of `goal` was read."""
     return all(positions.get(place, 0) >= after for place, after in goal.items())

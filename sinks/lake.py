@@ -40,12 +40,11 @@ _BUSY_MS = 10_000
 _SIZE_SECONDS = 30.0
 
 
-def open_lake(place: Place, *, read_only: bool, memory_limit: str, password: str = "", at: str = "") -> Database:
+def open_lake(place: Place, *, read_only: bool, memory_limit: str, at: str = "") -> Database:
     """The lake at `place`; one that is not there is made unless `read_only`.
 
-    `at` is a snapshot's number or a time (then it is read-only, as it was then). `password` is PostgreSQL's, in case
-    neither PGPASSWORD nor ~/.pgpass has it. Raises StoreError: extension missing, catalogue away or refusing, made by
-    somebody else, no such snapshot.
+    `at` is a snapshot's number or a time (then it is read-only, as it was then). Raises StoreError: extension missing,
+    catalogue away or refusing, made by somebody else, no such snapshot.
     """
     read_only = read_only or bool(at)
     if place.kind == "sqlite":
@@ -55,14 +54,15 @@ def open_lake(place: Place, *, read_only: bool, memory_limit: str, password: str
         with database.speaking(), TemporaryDirectory(prefix="dayone-extensions-") as folder:
             for name in (place.kind, "ducklake"):
                 database.execute(_loading(name, folder))
-            _attach(database, place, read_only=read_only, password=password, at=at)
+            if place.kind == "sqlite" and not read_only:
+                database.turns = partial(turn, Path(f"{place.target}.turn"))
+            with database.turns():  # the first to come makes the catalogue
+                _attach(database, place, read_only=read_only, at=at)
             database.execute(f"USE {LAKE}")
     except StoreError:
         database.close()
         raise
     database.size = _size_of(database, place)
-    if place.kind == "sqlite" and not read_only:
-        database.turns = partial(turn, Path(f"{place.target}.turn"))
     return database
 
 
@@ -74,14 +74,14 @@ def _loading(name: str, folder: str) -> str:
         raise StoreError(f"{error.message} A lake needs it.", hint=hint) from None
 
 
-def _attach(database: Database, place: Place, *, read_only: bool, password: str, at: str) -> None:
+def _attach(database: Database, place: Place, *, read_only: bool, at: str) -> None:
     options = ["CREATE_IF_NOT_EXISTS false"] if read_only else []
     target = place.target
     if place.kind == "sqlite":
         options += ["META_JOURNAL_MODE 'WAL'", f"META_BUSY_TIMEOUT {_BUSY_MS}"]
         target = str(Path(target).absolute())
-    elif password:
-        database.execute(f"CREATE SECRET catalogue (TYPE postgres, PASSWORD {literal(password)})")
+    elif place.password:
+        database.execute(f"CREATE SECRET catalogue (TYPE postgres, PASSWORD {literal(place.password)})")
         options.append("META_SECRET catalogue")
     if place.data_path and not (place.kind == "sqlite" and Path(target).exists()):
         options.append(f"DATA_PATH {literal(_absolute(place.data_path))}")

@@ -10,7 +10,10 @@ from pathlib import Path
 from personas.errors import LockedStoreError, StoreError
 
 #: How DuckLake and its catalogues say that another process wrote at the same time.
-_CONFLICTS = ("transaction conflict", "database is locked", "could not serialize", "conflict on update", "deadlock")
+_CONFLICTS = (
+    "transaction conflict", "database is locked", "could not serialize", "conflict on update", "deadlock",
+    "failed to initialize ducklake",  # two made the catalogue at once; who comes again finds it there
+)  # fmt: skip
 
 
 class Conflict(StoreError):
@@ -37,7 +40,7 @@ def explain(error: Exception, path: str) -> StoreError:
     low = text.lower()
     if any(word in low for word in _CONFLICTS):
         return Conflict(
-            f"{path}: other processes write to it all the time; this one was never let in ({text.splitlines()[-1]}).",
+            f"{path}: other processes write to it all the time; this one was never let in ({_last_line(text)}).",
             hint="What was committed is safe. Start the sink again; it goes on where the store stands.",
         )
     if path.startswith("ducklake:") and (lake := _explain_lake(text, low, path)) is not None:
@@ -62,7 +65,7 @@ def explain(error: Exception, path: str) -> StoreError:
 
 def _explain_lake(text: str, low: str, path: str) -> StoreError | None:
     """What can be wrong with a lake's catalogue."""
-    last = text.strip().splitlines()[-1]
+    last = _last_line(text)
     if "no snapshot found" in low:
         return StoreError(f"{path}: {last}.", hint="See which there are: dayone lake snapshots")
     if "password" in low:
@@ -88,3 +91,8 @@ def _holder(text: str) -> str:
     """Who holds the lock, in DuckDB's own words."""
     start = text.find("PID")
     return text[start:].split(")", maxsplit=1)[0].strip() if start >= 0 else "its process is unknown"
+
+
+def _last_line(text: str) -> str:
+    """What DuckDB's innermost part had to say."""
+    return text.strip().splitlines()[-1]

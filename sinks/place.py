@@ -12,7 +12,7 @@ error. Pure text; nothing is opened here.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -28,11 +28,13 @@ _PASSWORD = re.compile(r"(?:^|\s)(?:ssl)?password\s*=", re.IGNORECASE)
 @dataclass(frozen=True)
 class Place:
     """A store's place. `target` is the file, or for PostgreSQL the connection; `data_path` is where a lake keeps its
-    files (empty: beside an SQLite catalogue, or what the lake was made with)."""
+    files (empty: beside an SQLite catalogue, or what the lake was made with); `password` is PostgreSQL's, in case
+    neither PGPASSWORD nor ~/.pgpass has it."""
 
     kind: Kind
     target: str
     data_path: str = ""
+    password: str = field(default="", repr=False)
 
     @property
     def is_lake(self) -> bool:
@@ -45,7 +47,7 @@ class Place:
         return f"{LAKE}{self.kind}:{self.target}" if self.is_lake else self.target
 
 
-def place_of(store: str | Path, data_path: str = "") -> Place:
+def place_of(store: str | Path, data_path: str = "", password: str = "") -> Place:
     """The place that a `--store` names. StoreError where it cannot be one, or holds a password."""
     text = str(store)
     if not text.startswith(LAKE):
@@ -69,4 +71,4 @@ def place_of(store: str | Path, data_path: str = "") -> Place:
         )
     if kind == "sqlite":
         return Place("sqlite", target, data_path or f"{target}.files")
-    return Place("postgres", target, data_path)
+    return Place("postgres", target, data_path, password)

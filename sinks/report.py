@@ -16,6 +16,7 @@ class Report:
     dead_letters: int = 0
     messages: int = 0
     batches: int = 0
+    refused: int = 0  # batches that the store would not have: others had taken the partitions over
     first_message: float = 0.0
     last_commit: float = 0.0
 

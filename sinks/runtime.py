@@ -11,6 +11,7 @@ import gc
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,12 @@ from personas.health import HealthServer
 from sinks.daemon import Limits, Sink
 from sinks.gather import Bounds
 from sinks.ingest import Decoder
+from sinks.membership import KafkaGroup
+from sinks.place import Place
 from sinks.report import Report
 from sinks.serve import served
 from sinks.settings import SinkSettings
+from sinks.sharing import SharingSink
 from sinks.store import Store
 from sinks.subscriber import KafkaSource
 from sinks.summary import note_of_others
@@ -72,21 +76,25 @@ async def _run(
     telemetry = Telemetry()
     rows = settings.sink_batch_rows
     bounds = Bounds(rows, settings.sink_batch_seconds, fetch=min(rows, Bounds.fetch))
+    place, group = settings.place, settings.sink_group or f"dayone-sink-{pack.product.name}"
     source = KafkaSource(
         settings.connection,
         decoder.topics,
-        settings.sink_group or f"dayone-sink-{pack.product.name}",
+        group,
         fetch=bounds.fetch,
         wait_seconds=bounds.seconds / 4,
         prefetch_mib=settings.sink_prefetch_mib,
     )
-    with _opened(settings) as store:
+    with _opened(place, settings) as store:
         store.load_pack(pack)
         if note := note_of_others(store, pack.product.name, only_run):
             log.warning(note)
         telemetry.database_bytes.set(store.size_bytes())
         limits = Limits(settings.sink_connect_seconds, settings.sink_drain_seconds)
-        sink = Sink(
+        kind: Callable[..., Sink] = Sink
+        if place.is_lake:
+            kind = partial(SharingSink, group=KafkaGroup(settings.connection, decoder.topics, group))
+        sink = kind(
             source, decoder, store, telemetry, limits=limits, bounds=bounds, until_completed=until_completed,
             only_run=only_run, on_commit=on_commit,
         )  # fmt: skip
@@ -95,7 +103,7 @@ async def _run(
             reason=lambda: "the broker does not answer, or its topics do not exist yet",
         )  # fmt: skip
         with server, _readers(store, settings):
-            log.info("metrics on %s/metrics, rows into %s", server.url, settings.store)
+            log.info("metrics on %s/metrics, rows into %s", server.url, place.name)
             on_start(sink)
             try:
                 return await sink.run(handle_signals=handle_signals)
@@ -103,11 +111,11 @@ async def _run(
                 await source.close()
 
 
-def _opened(settings: SinkSettings) -> Store:
+def _opened(place: Place, settings: SinkSettings) -> Store:
     """The store. Where it cannot be opened and the port for metrics is taken as well (by the same other sink, as a
     rule), the error names both: who mends only the first would meet the second."""
     try:
-        return Store.open(settings.store, memory_limit=settings.store_memory_limit)
+        return Store.open(place, memory_limit=settings.store_memory_limit)
     except StoreError as error:
         try:
             HealthServer(bytes, bool, host=settings.metrics_host, port=settings.sink_metrics_port).start().stop()
@@ -118,6 +126,6 @@ def _opened(settings: SinkSettings) -> Store:
 
 def _readers(store: Store, settings: SinkSettings) -> AbstractContextManager[object]:
     """Readers served beside the sink, where they are wanted and the store is one file."""
-    if not settings.sink_serve or not Path(settings.store).is_file():
+    if not settings.sink_serve or settings.place.is_lake or not Path(settings.store).is_file():
         return nullcontext()
     return served(store.database, host=settings.sink_serve_host, port=settings.sink_serve_port)

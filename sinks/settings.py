@@ -5,14 +5,16 @@ Every setting is an environment variable `DAYONE_...`; options of the command li
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from personas.connection import KafkaSettings
 from personas.errors import SettingsError
 from personas.settings import describe_faults
+from sinks.place import Place, place_of
 
 
 class SinkSettings(KafkaSettings, BaseSettings):
@@ -20,7 +22,13 @@ class SinkSettings(KafkaSettings, BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="DAYONE_", frozen=True, extra="ignore", env_ignore_empty=True)
 
-    store: str = Field("./dayone.duckdb", min_length=1, description="The DuckDB file")
+    store: str = Field(
+        "./dayone.duckdb", min_length=1,
+        description="The DuckDB file, or ducklake:sqlite:FILE, or ducklake:postgres:CONNECTION",
+    )  # fmt: skip
+    store_data_path: str = Field("", description="Where a new lake keeps its files; empty: beside an SQLite catalogue")
+    store_password: SecretStr = Field(SecretStr(""), description="PostgreSQL's password for a lake's catalogue")
+    store_password_file: Path | None = Field(None, description="A file that holds that password alone")
     store_memory_limit: str = Field(
         "512MB", pattern=r"^\d+(\.\d+)?\s?[KMGT]i?B$", description="Memory that DuckDB may take, e.g. 512MB"
     )
@@ -40,6 +48,19 @@ class SinkSettings(KafkaSettings, BaseSettings):
     sink_serve_port: int = Field(0, ge=0, le=65535, description="Port on which readers are answered; 0: a free one")
     log_format: Literal["text", "json"] = Field("text", description="text or json")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug to error")
+
+    @property
+    def place(self) -> Place:
+        """Where the store is. StoreError where it can be nowhere, SettingsError where its password cannot be read."""
+        return place_of(self.store, self.store_data_path, self._catalogue_password())
+
+    def _catalogue_password(self) -> str:
+        if (file := self.store_password_file) is None:
+            return self.store_password.get_secret_value()
+        try:
+            return file.read_text("utf-8").strip()
+        except (OSError, UnicodeError) as error:
+            raise SettingsError(f"DAYONE_STORE_PASSWORD_FILE: {file} cannot be read ({error}).") from None
 
 
 def load_settings(**overrides: Any) -> SinkSettings:

@@ -69,12 +69,11 @@ class Store:
         read_only: bool = False,
         memory_limit: str = "1GB",
         migrations: Migrations | None = None,
-        password: str = "",
         at: str = "",
     ) -> Store:
         """Open (and, unless `read_only`, create or bring up to date) the database at `place`, or MEMORY.
 
-        `at`, a lake's snapshot number or a time, opens it as it was then, read-only. `password` is PostgreSQL's.
+        `at`, a lake's snapshot number or a time, opens it as it was then, read-only.
         Raises StoreError: missing, locked, not writable, not a database of ours, of a newer schema (then unchanged).
         """
         place = place if isinstance(place, Place) else place_of(place)
@@ -88,7 +87,7 @@ class Store:
 
         def attempt() -> Database:
             if place.is_lake:
-                database = open_lake(place, read_only=read_only, memory_limit=memory_limit, password=password, at=at)
+                database = open_lake(place, read_only=read_only, memory_limit=memory_limit, at=at)
             else:
                 database = open_file(place.target, read_only=read_only, memory_limit=memory_limit)
             try:

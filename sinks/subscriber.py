@@ -122,6 +122,7 @@ class KafkaSource:
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-admin")
         self._broker: KafkaBroker | None = None
         self._raw: Any = None
+        self._reading: frozenset[Partition] = frozenset()
         self._outbox = Outbox(connection, group)
 
     async def describe(self, timeout: float) -> Cluster:
@@ -150,7 +151,7 @@ class KafkaSource:
         seen = {place: self._seen_end(place) for place in after}
         bounds = {place: (first[place], max(after[place], seen[place])) for place in after}
         return Cluster(str(metadata.cluster_id), bounds, exact=all(
-            seen[place] >= 0 or after[place] == first[place] for place in after
+            seen[place] >= 0 or after[place] == first[place] for place in after if place in self._reading
         ))  # fmt: skip
 
     def _seen_end(self, place: Partition) -> int:
@@ -171,6 +172,9 @@ class KafkaSource:
 
     async def start(self, positions: Positions, handler: Handler, failed: Callable[[BaseException], None]) -> None:
         """See Source."""
+        self._reading = frozenset(positions)
+        if not positions:
+            return
         broker = KafkaBroker(
             self._options["bootstrap.servers"],
             config={**{k: v for k, v in self._options.items() if k != "bootstrap.servers"}, **self._consumer},  # type: ignore[arg-type]

@@ -29,6 +29,10 @@ class Telemetry:
         self.dead_letters = Counter(
             "dayone_sink_dead_letters", "Messages that could not be decoded", ["reason"], registry=self.registry
         )
+        self.refused = Counter(
+            "dayone_sink_refused_batches", "Batches dropped because other sinks had taken their partitions over",
+            registry=self.registry,
+        )  # fmt: skip
         self.batch_messages = Histogram(
             "dayone_sink_batch_messages", "Messages per transaction", registry=self.registry,
             buckets=(1, 10, 100, 1_000, 10_000, 25_000, 50_000, 100_000, 250_000),

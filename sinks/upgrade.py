@@ -61,6 +61,8 @@ def _apply(database: Database, name: str, script: str) -> None:
         database.execute(
             "CREATE TABLE IF NOT EXISTS schema_migrations (position INTEGER, name VARCHAR, applied TIMESTAMPTZ)"
         )
+        if database.execute("SELECT name FROM schema_migrations WHERE name = ?", [name]):
+            return  # another process was quicker
         database.execute(script)
         database.execute("INSERT INTO schema_migrations SELECT count(*), ?, now() FROM schema_migrations", [name])
     log.debug("applied migration %s to %s", name, database.path)

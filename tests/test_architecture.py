@@ -39,6 +39,7 @@ HOMES = {
         "simulator/control.py",
         "sinks/subscriber.py",
         "sinks/dead_letters/topics.py",
+        "sinks/membership.py",
     ),
     "duckdb": ("sinks/database.py",),
     "faststream": ("simulator/control.py", "sinks/subscriber.py"),

@@ -34,7 +34,7 @@ def letters_from(settings: SinkSettings, wanted: Wanted, *, on_kafka: bool) -> l
     if on_kafka:
         with Mailbox(settings.connection, timeout=settings.sink_connect_seconds) as mailbox:
             return [letter for letter in gathered(mailbox.read(wanted.topic)) if wanted(letter)]
-    with open_for_letters(settings.store, read_only=True) as store:
+    with open_for_letters(settings.place, read_only=True) as store:
         return [letter for letter in stored_letters(store) if wanted(letter)]
 
 
@@ -124,7 +124,7 @@ def replay_letters(settings: SinkSettings, order: ReplayOrder, judge: Judge, *, 
             with _borrowed(settings, store, writing=True) as opened:
                 mark_stored(opened, cluster_id, places, now)
         except StoreError as error:
-            if Path(settings.store).exists():
+            if settings.place.is_lake or Path(settings.store).exists():
                 notes.append(f"The replay is marked on the topics, but not in the database: {error.message}")
         _finish(choices, order, sent=len(going), notes=notes)
 
@@ -135,7 +135,7 @@ def _store(settings: SinkSettings, wanted: bool) -> Iterator[Store | None]:
     if not wanted:
         yield None
         return
-    with open_for_letters(settings.store, read_only=False) as store:
+    with open_for_letters(settings.place, read_only=False) as store:
         yield store
 
 
@@ -146,8 +146,8 @@ def _borrowed(settings: SinkSettings, store: Store | None, *, writing: bool = Fa
         yield store
         return
     if writing:
-        open_for_letters(settings.store, read_only=True).close()
-    with open_for_letters(settings.store, read_only=not writing) as opened:
+        open_for_letters(settings.place, read_only=True).close()
+    with open_for_letters(settings.place, read_only=not writing) as opened:
         yield opened
 
 

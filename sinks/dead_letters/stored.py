@@ -13,6 +13,7 @@ from typing import Any
 
 from personas.errors import StoreError
 from personas.letters import Headers
+from sinks import place as stores
 from sinks.batch import KEPT_BYTES
 from sinks.dead_letters.letter import Letter, Place
 from sinks.store import Store
@@ -28,7 +29,7 @@ ORDER BY received
 """
 
 
-def open_for_letters(path: str, *, read_only: bool) -> Store:
+def open_for_letters(path: str | stores.Place, *, read_only: bool) -> Store:
     """The store; where a sink has it open, StoreError says how to do without."""
     try:
         return Store.open(path, read_only=read_only)

@@ -82,7 +82,7 @@ def build(
             split=split_of(by=split, valid=valid, test=test, seed=seed),
         )
         with (
-            Store.open(load_settings(store=store).store, read_only=True, memory_limit=memory_limit) as database,
+            Store.open(load_settings(store=store).place, read_only=True, memory_limit=memory_limit) as database,
             progress_of(f"Building {task}", quiet=as_json) as progress,
         ):
             built = build_set(database, order, Path(out), progress)
