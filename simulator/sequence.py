@@ -28,7 +28,7 @@ class Sequence:
         #: Per partition the position of the last message that was given out, or that the topic had.
         self.reached: dict[int, Position] = dict(self._held)
         self._partitions = int(partition_of_row.max(initial=-1)) + 1
-        owned = set(np.unique(partition_of_row).tolist())
+        owned = set(np.flatnonzero(np.bincount(partition_of_row)).tolist())
         #: Before this instant (milliseconds) every partition holds everything: need not be encoded.
         self.complete_until = min((p[0] for p in self._held.values()), default=-1)
         if not owned <= set(self._held):

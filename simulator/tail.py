@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 #: How many records before the end are read in one go, growing until something is found.
 STEPS = (1, 100, 1_000, 10_000, 100_000, 1_000_000)
-#: The same where records are large.
+#: How many values of a partition are kept until they are looked at, last first.
+MOST_KEPT = 10_000
+#: How many at a time where records are large.
 STEPS_OF_LARGE = (1, 10, 100, 1_000)
 
 
@@ -40,8 +42,8 @@ def last_messages(
 ) -> dict[int, bytes | None]:
     """Per partition the value of the last record for which `accept` is true, or None where there is none.
 
-    Reads backwards in windows that grow, each record at most once, so a run that wrote last costs a few records and
-    one that is not there costs the whole partition. Records without a value (deletions) are never accepted, nor are
+    Reads backwards in windows that grow, and looks at each record at most once, the last first: a run that wrote last
+    costs a few records, one that is not there the whole partition. Records without a value are never accepted, nor are
     replayed dead letters, which stand behind what was written after them. Gaps left by compaction are stepped over.
     Raises BrokerError when the topic or the broker is not there, or after `timeout` seconds in all.
     """
@@ -57,14 +59,25 @@ def last_messages(
                 number: max(ranges[number][0], (ranges[number][1] if stop is None else stop) - size)
                 for number, stop in stops.items()
             }
+            read: dict[int, list[bytes]] = {number: [] for number in starts}
             for number, _, _, value in reader.read(topic, starts, stops):
-                if value is not None and accept(value):
-                    found[number] = value
+                if value is not None:
+                    read[number].append(value)
+                if len(read[number]) == MOST_KEPT:
+                    found[number] = _last(read[number], accept, found[number])
+                    read[number].clear()
+            for number, values in read.items():
+                found[number] = _last(values, accept, found[number])
             stops = {
                 number: start for number, start in starts.items() if found[number] is None and start > ranges[number][0]
             }
             step += 1
     return found
+
+
+def _last(values: list[bytes], accept: Callable[[bytes], bool], before: bytes | None) -> bytes | None:
+    """The last that is accepted, or the one before. What lies before the last is not looked at."""
+    return next((value for value in reversed(values) if accept(value)), before)
 
 
 def windows_back(
