@@ -64,9 +64,9 @@ class MessagesTarget:
 
     def __init__(self) -> None:
         self._pack = pack_of(PACK)
-        self._decoder = Decoder(vocabulary_of(self._pack), max_bytes=MAX_BYTES)
+        self.decoder = Decoder(vocabulary_of(self._pack), max_bytes=MAX_BYTES)
         self._real = real_messages()
-        self._topics = sorted(self._real)
+        self.topics = sorted(self._real)
         self._kept: list[Batch] = []
         self._inputs: list[bytes] = []
 
@@ -79,20 +79,20 @@ class MessagesTarget:
         if kind < 0.9:
             return mutation.noisy_bytes(rng, message)
         if kind < 0.95:
-            return mutation.spliced(rng, message, rng.choice(self._real[rng.choice(self._topics)]))
+            return mutation.spliced(rng, message, rng.choice(self._real[rng.choice(self.topics)]))
         if kind < 0.955:
             return mutation.huge(rng, message)
         return rng.choice((None, b"", rng.randbytes(rng.randrange(200)), rng.choice(mutation.PIECES), message[::-1]))
 
     def attempt(self, rng: random.Random) -> bytes:
         """See Target."""
-        topic = rng.choice(self._topics) if rng.random() < 0.5 else self._topics[0]
+        topic = rng.choice(self.topics) if rng.random() < 0.5 else self.topics[0]
         good = [rng.choice(self._real[topic]) for _ in range(NEIGHBOURS // 4)]
         bad = [self.damaged(rng, topic) for _ in range(self.inputs_per_attempt)]
         values: list[bytes | None] = [*good, *bad]
         rng.shuffle(values)
         count = len(values)
-        batch = self._decoder.decode([Messages(topic, [0] * count, range(count), [b"k"] * count, values)])
+        batch = self.decoder.decode([Messages(topic, [0] * count, range(count), [b"k"] * count, values)])
         self._judge(topic, values, {id(value) for value in good}, batch)
         if rng.random() < 0.05:
             self._judge_alone(topic, values, batch)
@@ -116,7 +116,7 @@ class MessagesTarget:
     def _judge_alone(self, topic: str, values: list[bytes | None], batch: Batch) -> None:
         dead = {letter.offset: letter.reason for letter in batch.dead_letters}
         for place, value in enumerate(values):
-            alone = self._decoder.decode([Messages(topic, [0], [0], [b"k"], [value])])
+            alone = self.decoder.decode([Messages(topic, [0], [0], [b"k"], [value])])
             reason = alone.dead_letters[0].reason if alone.dead_letters else None
             if reason != dead.get(place):
                 raise Finding(f"{topic}: {dead.get(place)} among others, {reason} alone", value or b"")

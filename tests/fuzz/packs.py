@@ -73,7 +73,7 @@ class YamlTarget:
 
     def __init__(self) -> None:
         self._folder = Folder()
-        self._file = self._folder.path / "some.yaml"
+        self.file = self._folder.path / "some.yaml"
 
     def attempt(self, rng: random.Random) -> bytes:
         """See Target."""
@@ -88,9 +88,9 @@ class YamlTarget:
             text = mixed.encode(rng.choice(("utf-16", "utf-8-sig")))
         else:
             text = mutation.noisy_bytes(rng, text)
-        self._file.write_bytes(text)
+        self.file.write_bytes(text)
         try:
-            source.read_yaml(self._file)
+            source.read_yaml(self.file)
         except PackError as error:
             judged(error, text)
         return text
@@ -106,15 +106,15 @@ class CatalogTarget:
 
     def __init__(self) -> None:
         self._folder = Folder()
-        self._file = self._folder.path / "catalog.csv"
+        self.file = self._folder.path / "catalog.csv"
 
     def attempt(self, rng: random.Random) -> bytes:
         """See Target."""
         text = CATALOG.encode()
         text = mutation.huge(rng, text) if rng.random() < 0.005 else mutation.noisy_bytes(rng, text)
-        self._file.write_bytes(text)
+        self.file.write_bytes(text)
         try:
-            load_catalog(self._file)
+            load_catalog(self.file)
         except PackError as error:
             judged(error, text)
         return text
