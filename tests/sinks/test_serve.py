@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -233,3 +234,40 @@ def test_the_notebook_does_what_it_says(tmp_path: Path) -> None:
             cwd=tmp_path, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
     assert (done.stdout.strip(), done.stderr) == ("20", "")
+
+
+def test_a_statement_without_end_does_not_hold_up_the_sink(store: Path) -> None:
+    """It cannot be cancelled; the process ends all the same, with its own exit code, and the store is whole."""
+    program = f"""
+        import subprocess, sys, time
+        from sinks import serve
+        from sinks.notice import find
+        from sinks.serve import Readers
+        from tests.sinks.test_store import filled
+
+        serve.GRACE_SECONDS = 0.1
+        asking = '''if True:
+            import sys
+            from sinks.attach import ServedStore
+            from sinks.notice import find
+            endless = "SELECT count(*) FROM range(10_000_000) AS a, range(10_000_000) AS b WHERE a.range % 7 > b.range"
+            ServedStore.connect(find(sys.argv[1])).reader(endless)
+        '''
+        with filled({str(store)!r}) as opened:
+            readers = Readers(opened.database).start()
+            reader = subprocess.Popen([sys.executable, "-c", asking, {str(store)!r}], stderr=subprocess.DEVNULL)
+            while not opened.query("FROM quack_active_connections() WHERE state = 'active'").num_rows:
+                time.sleep(0.05)
+            reader.kill()
+            reader.wait()
+            readers.stop()
+        print("stopped", time.monotonic(), flush=True)
+        sys.exit(3)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (3, "")
+    assert time.monotonic() - float(done.stdout.split()[1]) < 10
+    with Store.open(store) as again:
+        assert again.query("SELECT count(*) AS n FROM events").column("n").to_pylist() == [20]
