@@ -24,7 +24,7 @@ export UV_SYSTEM_CERTS ?= true
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench fuzz audit lock clean
+.PHONY: help demo test lint bench faults fuzz audit lock clean
 .DELETE_ON_ERROR:
 
 help: ## show these targets
@@ -48,6 +48,8 @@ audit: $(STAMP_DEV) ## known vulnerabilities of what requirements.lock pins; say
 
 fuzz: $(STAMP_DEV) ## a million damaged messages and packs; ARGS="--jobs 2 --seed 7"
 	@$(BIN)/python -m tests.fuzz $(ARGS)
+faults: $(STAMP_DEV) ## kill everything while events flow, cut the network, soak; ARGS="--seed 7"
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 lock: ## write the locks anew from pyproject.toml (needs uv); UPGRADE=1 takes the newest versions allowed
 	@test -n "$(UV)" || { echo "make lock needs uv: python3 -m pip install uv" >&2; exit 1; }

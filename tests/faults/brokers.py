@@ -1,15 +1,22 @@
-"""Brokers that faults can strike: the embedded one behind a proxy. What each can do is told by its methods."""
+"""Brokers that faults can strike: the embedded one and Apache Kafka, each behind a proxy, and a cluster of three."""
 
 from __future__ import annotations
 
+import logging
 import subprocess
+import threading
 import time
+from pathlib import Path
+
+from confluent_kafka.admin import AdminClient
 
 from personas.connection import KafkaConnection
-from personas.errors import BrokerError
+from personas.topics import product_topics
 from simulator.broker import broker_program, dismiss, free_port, guard
-from simulator.topic_admin import cluster_id_of
+from simulator.topic_admin import cluster_id_of, provision
+from tests.apache_kafka import ApacheKafka, accepts
 from tests.faults.proxy import TcpProxy
+from tests.integration.program import PACK, until
 
 
 class ProxiedBroker:
@@ -35,10 +42,13 @@ class ProxiedBroker:
         """Where clients find it."""
         return self.proxy.address
 
-    def replace(self) -> None:
-        """Kill it, and return when its successor answers."""
+    def replace(self, *, topics: bool = False) -> None:
+        """Kill it, and return when its successor answers; with `topics` it has those of the shop at once, so that
+        nothing keeps a simulator that has not noticed from going on there."""
         self._kill()
         self._start()
+        if topics:
+            provision(self.connection, product_topics(PACK))
 
     def _start(self) -> None:
         port = free_port("127.0.0.1")
@@ -53,13 +63,8 @@ class ProxiedBroker:
             command, stdin=quiet, stdout=quiet, stderr=quiet, env={}, start_new_session=True
         )
         self._guardian = guard(self._process.pid)
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                cluster_id_of(self.connection, timeout=1)
-                return
-            except BrokerError:
-                assert time.monotonic() < deadline and self._process.poll() is None, "the broker does not start"
+        until(lambda: accepts(port))
+        cluster_id_of(self.connection, timeout=20)
 
     def _kill(self) -> None:
         self._process.kill()
@@ -72,3 +77,76 @@ class ProxiedBroker:
     def __exit__(self, *_: object) -> None:
         self._kill()
         self.proxy.close()
+
+
+class KafkaBrokers:
+    """Apache Kafka: one broker (behind a proxy, if not told otherwise), or three without. A broker that was killed is
+    started again beside the flow of events, on the same directory and ports; the next one is killed when that is
+    done."""
+
+    def __init__(self, folder: Path, brokers: int, *, proxied: bool = True) -> None:
+        self.proxy = TcpProxy() if brokers == 1 and proxied else None
+        settings = {"advertised.listeners": f"PLAINTEXT://{self.proxy.address}"} if self.proxy else {}
+        self._kafka = ApacheKafka(folder, brokers, settings=settings)
+        self._restart: threading.Thread | None = None
+        self._failure: list[BaseException] = []
+
+    @property
+    def address(self) -> str:
+        """Where clients find it."""
+        return self.proxy.address if self.proxy else self._kafka.bootstrap_servers
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the brokers that run."""
+        return [node.process.pid for node in self._kafka.nodes.values() if node.process is not None]
+
+    def kill(self, number: int, pause: float) -> None:
+        """SIGKILL to one broker, which is started again after `pause` seconds. Waits for the one before."""
+        self.settle()
+        self._kafka.kill(number)
+        self._restart = threading.Thread(target=self._start_again, args=(number, pause), daemon=True)
+        self._restart.start()
+
+    def settle(self) -> None:
+        """Return when every broker runs and knows the others."""
+        if self._restart is not None:
+            self._restart.join()
+        self._restart = None
+        if self._failure:
+            raise self._failure[0]
+
+    def forget_topics(self) -> None:
+        """Delete the product's topics, so that the next series begins with none."""
+        self.settle()
+        admin = AdminClient({"bootstrap.servers": self.address}, logger=_SILENT)
+        deadline = time.monotonic() + 30
+        while topics := [name for name in admin.list_topics(timeout=10).topics if name.startswith("dayone.")]:
+            for future in admin.delete_topics(topics).values():
+                future.exception()  # gone already, or asked again in a moment
+            assert time.monotonic() < deadline, f"these topics stay: {topics}"
+            time.sleep(0.1)
+
+    def _start_again(self, number: int, pause: float) -> None:
+        try:
+            time.sleep(pause)
+            self._kafka.restart(number)
+        except BaseException as error:  # noqa: BLE001 - raised by `settle`
+            self._failure.append(error)
+
+    def __enter__(self) -> KafkaBrokers:
+        self._kafka.start()
+        if self.proxy is not None:
+            self.proxy.target = ("127.0.0.1", self._kafka.nodes[1].ports["PLAINTEXT"])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._restart is not None:
+            self._restart.join()
+        self._kafka.stop()
+        if self.proxy is not None:
+            self.proxy.close()
+
+
+_SILENT = logging.getLogger("tests.faults")
+_SILENT.addFilter(lambda record: False)

@@ -11,13 +11,19 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from simulator.broker import EmbeddedBroker
+from tests.faults.brokers import KafkaBrokers, ProxiedBroker
 from tests.faults.chance import Chance
+from tests.faults.nursery import ForkStarter, Nursery
+from tests.faults.proxy import TcpProxy
 from tests.faults.stage import ANY_TIME, Blow, Kill, Stage, StageError, commands
 from tests.faults.truth import Truth, Verdict, judge
 from tests.faults.victim import SIMULATOR_MOMENTS, SINK_MOMENTS
-from tests.integration.program import Starter
+
+EMBEDDED, ONE_KAFKA, THREE_KAFKA = "embedded", "Apache Kafka, 1", "Apache Kafka, 3"
 
 
 @dataclass
@@ -47,8 +53,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Ground:
-    """Where series are played: an empty folder of their own, the truth, the seed, and how many kills of each kind."""
+    """Where series are played: who starts processes, a folder, the truth, the seed, and how many kills of each kind."""
 
+    nursery: Nursery
     folder: Path
     truth: Truth
     chance: Chance
@@ -90,12 +97,12 @@ def play(
     rows = max(200, truth.messages // (4 * (ground.sink_kills + 2)))
     events = max(100, truth.events // (ground.simulator_kills + 1))
     simulator, sink = commands(
-        servers, truth.size.words, folder / "run.duckdb", truth.run_id, batch_rows=rows,
+        servers, truth.size.words, folder / "run.duckdb", batch_rows=rows,
         batch_events=max(1000, events // 8),
     )  # fmt: skip
     simulator.kills, sink.kills = simulator_kills(ground, series, events), sink_kills(ground, series, 4)
     planned = len(simulator.kills) + len(sink.kills) + len(blows)
-    starter = Starter(folder)
+    starter = ForkStarter(ground.nursery, folder)
     stage = Stage(starter, simulator, sink, list(blows), timeout)
     outcome = Outcome(series, kind, planned=planned, events=truth.events)
     try:
@@ -108,3 +115,58 @@ def play(
     outcome.struck, outcome.noticed = stage.struck, stage.noticed
     outcome.seconds = time.monotonic() - begun
     return outcome
+
+
+def embedded_broker(ground: Ground, series: str, times: int) -> Outcome:
+    """The embedded broker is killed and followed by an empty one, again and again; everything on it is gone."""
+    chance, events = ground.chance, ground.truth.events
+    with ProxiedBroker() as broker:
+        blows = [
+            Blow(
+                "broker: killed, an empty one in its place",
+                chance.between(events // 20, events * 9 // 10, series, "blow", number),
+                partial(broker.replace, topics=chance.uniform(series, "topics", number) < 0.5),
+                forgets=True,
+            )
+            for number in range(times)
+        ]
+        return play(ground, series, EMBEDDED, broker.address, blows)
+
+
+def embedded_processes(ground: Ground, series: str) -> Outcome:
+    """Simulator and sink are killed; the embedded broker stays."""
+    with EmbeddedBroker() as broker:
+        return play(ground, series, EMBEDDED, broker.bootstrap_servers)
+
+
+def kafka_brokers(ground: Ground, series: str, kafka: KafkaBrokers, numbers: list[int]) -> Outcome:
+    """The brokers of these numbers are killed one after the other, and the processes as the ground says."""
+    chance, events = ground.chance, ground.truth.events
+    kafka.forget_topics()
+    kind = ONE_KAFKA if kafka.proxy else THREE_KAFKA
+    # The count begins anew with a simulator that was killed: no blow waits for more than one of its lives sends.
+    span = events // (ground.simulator_kills + 1) // (len(numbers) + 1)
+    blows = [
+        Blow(
+            f"broker{'' if kafka.proxy else f' {number} of three'}: killed and started again",
+            (turn + 1) * span, partial(kafka.kill, number, 2 * chance.uniform(series, "pause", turn)),
+        )
+        for turn, number in enumerate(numbers)
+    ]  # fmt: skip
+    outcome = play(ground, series, kind, kafka.address, blows)
+    kafka.settle()
+    return outcome
+
+
+def cut(ground: Ground, series: str, kind: str, address: str, proxy: TcpProxy, seconds: float, *, silent: bool) \
+        -> Outcome:  # fmt: skip
+    """The network between everybody and the broker is gone for so long: without a word, or with resets."""
+
+    def deal() -> None:
+        (proxy.stall if silent else proxy.sever)()
+        time.sleep(seconds)
+        proxy.restore()
+
+    how = "nothing passes" if silent else "connections reset"
+    after = ground.chance.between(ground.truth.events // 10, ground.truth.events // 2, series, "cut")
+    return play(ground, series, kind, address, [Blow(f"network: cut for {seconds:g} s, {how}", after, deal)])

@@ -1,8 +1,8 @@
 """One simulator and one sink as processes, killed on schedule and started again until the run is complete.
 
 A `Stage` is the supervisor that a production machine has, in a few lines: whoever dies is started again with the same
-command. It kills, counts what it killed, and ends when the simulator and then the sink end by themselves. What is in
-the database then is `truth`'s to judge. Knows no broker: what happens to brokers and networks comes in as `Blow`s.
+command. It kills, counts what it killed, and when the simulator has ended by itself it tells the sink to drain. What is
+in the database then is `truth`'s to judge. Knows no broker: what happens to brokers and networks comes in as `Blow`s.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.faults.nursery import ForkStarter
 from tests.faults.victim import SIMULATOR_MOMENTS, SINK_MOMENTS
-from tests.integration.program import Program, Starter, free_port, metrics
+from tests.integration.program import PACK, Program, free_port, metrics
 
 ANY_TIME = "any time"
 #: Exit code of a simulator or sink that has lost its broker for good.
@@ -37,11 +38,13 @@ class Kill:
 @dataclass
 class Blow:
     """Something that is done to a broker or a network when the simulator has sent so many events since it was last
-    started. `deal` returns when it is done and what was broken works again, or not."""
+    started. `deal` returns when it is done. Where a broker `forgets` what it held, the simulator is started again
+    however it ends, and the next blow is for its successor."""
 
     name: str
     after: int
     deal: Callable[[], None]
+    forgets: bool = False
 
 
 @dataclass
@@ -57,6 +60,7 @@ class Actor:
     port: int = 0
     armed: Kill | None = None
     flowing_since: float | None = None
+    draining: bool = False
 
     @property
     def running(self) -> bool:
@@ -77,13 +81,14 @@ class Stage:
     """See the module's text. `struck` counts kills by name, `noticed` simulators that said that their broker
     is lost."""
 
-    starter: Starter
+    starter: ForkStarter
     simulator: Actor
     sink: Actor
     blows: list[Blow] = field(default_factory=list)
     timeout: float = 240.0
     struck: Counter[str] = field(default_factory=Counter)
     noticed: int = 0
+    _forgotten: bool = False
 
     def play(self) -> None:
         """Everything, to the end. StageError where a process ends otherwise than it should, or nothing ends."""
@@ -100,16 +105,19 @@ class Stage:
             if not self.sink.running:
                 if self._ended(self.sink) and completed:
                     return
-                self._start(self.sink)  # also where it ended well, too early: a run that failed is final for a sink
+                self._start(self.sink)
             if not completed and not self.simulator.running:
-                completed = self._ended(self.simulator)
+                completed = self._ended(self.simulator) and not self._forgotten
+                self._forgotten = False
                 if not completed:
                     self._start(self.simulator)
+            if completed:
+                self._drain()
             time.sleep(0.02)
 
     def _start(self, actor: Actor) -> None:
         actor.armed = actor.kills.pop(0) if actor.kills else None
-        actor.port, actor.flowing_since = free_port(), None
+        actor.port, actor.flowing_since, actor.draining = free_port(), None, False
         words = (*actor.words, "--metrics-port", actor.port)
         kill = actor.armed
         module: tuple[object, ...] = ("dayone",)
@@ -127,10 +135,20 @@ class Stage:
             actor.program.signal(signal.SIGKILL)
             actor.program.wait()
 
+    def _drain(self) -> None:
+        """Ask the sink, once in each of its lives, to end when it has read everything."""
+        program = self.sink.program
+        if not self.sink.draining and program is not None and self.sink.running and " reading " in program.err:
+            self.sink.draining = True
+            program.signal(signal.SIGTERM)
+
     def _deal_blows(self) -> None:
-        if self.blows and self.simulator.running and self.simulator.flowed() >= self.blows[0].after:
+        if not self.blows or self._forgotten or not self.simulator.running:
+            return
+        if self.simulator.flowed() >= self.blows[0].after:
             blow = self.blows.pop(0)
             blow.deal()
+            self._forgotten = blow.forgets
             self.struck[blow.name] += 1
 
     def _ended(self, actor: Actor) -> bool:
@@ -160,15 +178,16 @@ def kill_name(role: str, kill: Kill) -> str:
     return f"{role}: {moments[kill.moment]}"
 
 
-def commands(servers: str, words: Iterable[object], store: Path, run_id: str, *, batch_rows: int, batch_events: int) \
-        -> tuple[Actor, Actor]:  # fmt: skip
+def commands(
+    servers: str, words: Iterable[object], store: Path, *, batch_rows: int, batch_events: int
+) -> tuple[Actor, Actor]:  # fmt: skip
     """The simulator and the sink of a stage, without kills. Small batches make many commits and many windows."""
     simulator = Actor(
         "simulator", ("simulate", *words, "--bootstrap-servers", servers, "--batch-events", batch_events), SENT
     )
     sink = Actor(
         "sink",
-        ("sink", "shop", "--store", store, "--bootstrap-servers", servers, "--until-completed", "--run", run_id,
-         "--batch-rows", batch_rows), STORED, environment={"DAYONE_SINK_BATCH_SECONDS": "0.2"},
+        ("sink", PACK, "--store", store, "--bootstrap-servers", servers, "--batch-rows", batch_rows), STORED,
+        environment={"DAYONE_SINK_BATCH_SECONDS": "0.2", "DAYONE_SINK_DRAIN_SECONDS": "600"},
     )  # fmt: skip
     return simulator, sink

@@ -90,13 +90,10 @@ class Starter:
     folder: Path
     started: list[Program] = field(default_factory=list)
 
-    def __call__(
-        self, *arguments: object, env: dict[str, str] | None = None, file_limit: int = 0,
-        module: tuple[object, ...] = ("dayone",),
-    ) -> Program:  # fmt: skip
+    def __call__(self, *arguments: object, env: dict[str, str] | None = None, file_limit: int = 0) -> Program:
         number = len(self.started)
         clean = {name: value for name, value in os.environ.items() if not name.startswith("DAYONE_")}
-        command = [sys.executable, "-m", *map(str, (*module, *arguments))]
+        command = [sys.executable, "-m", "dayone", *map(str, arguments)]
         if file_limit:
             command = ["/bin/sh", "-c", f'ulimit -f {file_limit}; exec "$@"', "sh", *command]
         with (self.folder / f"{number}.out").open("wb") as out, (self.folder / f"{number}.err").open("wb") as err:

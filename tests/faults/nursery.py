@@ -1,0 +1,189 @@
+"""Starts Dayone by forking from a process that has imported everything: a tenth of a second instead of two.
+
+A suite that kills hundreds of processes would spend most of its time on imports. What is forked is the whole program
+from its command line on, in a session of its own, with its own environment, folder and files; nothing but imported
+modules is inherited. The process that forks (`python -m tests.faults.nursery`) runs no thread and opens nothing; when
+the tests are gone its input ends, and it kills what it has started.
+
+Order: one JSON line on its input. Answers, a line each: `born PID`, in the order of the orders, and `died PID CODE`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tests.integration.program import ANY_PORT, ROOT, Program
+
+#: What both commands import sooner or later.
+MODULES = ("dayone", "simulator.commands", "simulator.daemon", "sinks.runtime", "sinks.summary", "kafka")
+
+
+class Child:
+    """A forked process, with the few methods of a Popen that `Program` uses."""
+
+    def __init__(self, pid: int, codes: dict[int, int]) -> None:
+        self.pid = pid
+        self._codes = codes
+
+    def poll(self) -> int | None:
+        """Its exit code (negative: the signal that ended it), or None while it runs."""
+        return self._codes.get(self.pid)
+
+    def wait(self, timeout: float = 60.0) -> int:
+        """Its exit code; TimeoutExpired where it does not end."""
+        deadline = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout)
+            time.sleep(0.005)
+        return code
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+
+class Nursery:
+    """The forking process, as a context manager."""
+
+    def __enter__(self) -> Nursery:
+        self._codes: dict[int, int] = {}
+        self._born: queue.Queue[int] = queue.Queue()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.nursery"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True,
+        )  # fmt: skip
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+        self._listener.join(5)
+        self._process.stdout.close()
+
+    def launch(self, order: dict[str, Any]) -> Child:
+        """Fork one process; returns when it is there."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return Child(self._born.get(timeout=60), self._codes)
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            word, *numbers = line.split()
+            if word == "born":
+                self._born.put(int(numbers[0]))
+            else:
+                self._codes[int(numbers[0])] = int(numbers[1])
+
+
+@dataclass
+class ForkStarter:
+    """A `Starter` (see tests/integration/program.py) whose programs are forked."""
+
+    nursery: Nursery
+    folder: Path
+    started: list[Program] = field(default_factory=list)
+
+    def __call__(
+        self, *arguments: object, env: dict[str, str] | None = None, module: tuple[object, ...] = ("dayone",)
+    ) -> Program:
+        number = len(self.started)
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("DAYONE_")}
+        for end in ("out", "err"):
+            (self.folder / f"{number}.{end}").touch()  # to be looked at before the child has opened them
+        child = self.nursery.launch({
+            "words": [*map(str, (*module, *arguments))], "folder": str(self.folder), "number": number,
+            "environment": {**clean, **ANY_PORT, **(env or {})},
+        })  # fmt: skip
+        self.started.append(Program(child, self.folder, number))  # type: ignore[arg-type]
+        return self.started[-1]
+
+    def end(self) -> None:
+        """Kill what is left."""
+        for program in self.started:
+            program.process.kill()
+            program.process.wait(30)
+
+
+def serve() -> None:
+    """Fork what is ordered, tell what ended, until the input ends."""
+    for module in MODULES:
+        __import__(module)
+    alive: set[int] = set()
+    pending = b""
+    while True:
+        readable, _, _ = select.select([0], [], [], 0.01)
+        if readable:
+            data = os.read(0, 65536)
+            if not data:
+                break
+            *lines, pending = (pending + data).split(b"\n")
+            for line in lines:
+                pid = os.fork()
+                if pid == 0:
+                    be(json.loads(line))
+                alive.add(pid)
+                os.write(1, b"born %d\n" % pid)
+        for pid in list(alive):
+            done, status = os.waitpid(pid, os.WNOHANG)
+            if done:
+                alive.discard(pid)
+                os.write(1, b"died %d %d\n" % (pid, os.waitstatus_to_exitcode(status)))
+    for pid in alive:
+        os.kill(pid, signal.SIGKILL)
+
+
+def be(order: dict[str, Any]) -> None:
+    """In the forked process: become the program that was ordered, and never return."""
+    code = 1
+    try:
+        os.setsid()
+        os.environ.clear()
+        os.environ.update(order["environment"])
+        os.chdir(order["folder"])
+        null = os.open(os.devnull, os.O_RDONLY)
+        files = [os.open(f"{order['number']}.{end}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for end in ("out", "err")]
+        for number, file in enumerate((null, *files)):
+            os.dup2(file, number)
+            os.close(file)
+        module, *sys.argv = order["words"]
+        if module == "dayone":
+            sys.argv = ["dayone", *sys.argv]
+            from dayone import main
+        else:
+            sys.argv = [module, *sys.argv]
+            from tests.faults.victim import main
+        main()
+        code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException:  # noqa: BLE001 - told, as the interpreter would
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    serve()
