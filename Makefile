@@ -48,6 +48,7 @@ audit: $(STAMP_DEV) ## known vulnerabilities of what requirements.lock pins; say
 
 fuzz: $(STAMP_DEV) ## a million damaged messages and packs; ARGS="--jobs 2 --seed 7"
 	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 faults: $(STAMP_DEV) ## kill everything while events flow, cut the network, soak; ARGS="--seed 7"
 	@$(BIN)/python -m tests.faults $(ARGS)
 
