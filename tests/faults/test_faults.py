@@ -55,8 +55,9 @@ def struck_and_exact(outcome: Outcome, at_least: int) -> None:
 
 
 def test_killed_at_every_moment_of_a_batch(ground: Ground) -> None:
-    outcome = scenes.embedded_processes(with_kills(ground, len(SINK_MOMENTS) + 1, 1), "processes")
+    outcome = scenes.embedded_processes(with_kills(ground, len(SINK_MOMENTS), 1), "processes")
     struck_and_exact(outcome, len(SINK_MOMENTS))
+    assert {f"sink: {words}" for words in SINK_MOMENTS.values()} <= set(outcome.struck)
 
 
 def test_an_embedded_broker_that_dies_is_noticed_and_the_run_repeated(ground: Ground) -> None:

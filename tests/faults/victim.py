@@ -131,7 +131,7 @@ def arm(moment: str, after: int, delay: float) -> None:
     elif moment == "decoded":
         from sinks.ingest import Decoder
 
-        Decoder.decode = on_call(after, Decoder.decode, before=False, delay=0.0)  # type: ignore[method-assign]
+        Decoder.decode_piece = on_call(after, Decoder.decode_piece, before=False, delay=0.0)  # type: ignore[method-assign]
     elif moment in ("committed", "acknowledged"):
         from sinks.subscriber import KafkaSource
 
