@@ -181,6 +181,8 @@ def test_the_whole_program_with_a_password_in_a_file(
     program = dayone("up", "shop", "--users", 150, "--days", 3, "--store", store, env=env)
     assert program.wait() == 0, program.err
     assert_same(of_store(store), expected(150, 3.0))
+    letters = dayone("dlq", "list", "--bootstrap-servers", settings["kafka_bootstrap_servers"], env=env)
+    assert letters.wait() == 0, letters.err
     shown = dayone("config", env=env)
     assert shown.wait() == 0, shown.err
     assert f"DAYONE_KAFKA_SASL_PASSWORD          ***  [file {secret}; simulator, sink]" in shown.out
