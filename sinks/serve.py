@@ -6,8 +6,8 @@ may ask is `permission.py`'s.
 
 Readers must not cost the sink its rate. Two ways considered: to let in so many statements at a time, which a few slow
 ones would block for all; or to let the system decide. Chosen: the serving threads have the lowest priority that the
-system knows. They take what the sink leaves idle and, by the kernel's weights (15 against 1024), eight busy ones about a
-tenth of a core that it would use; the bench has a part `readers` for what that comes to. A thread hands its
+system knows. They take what the sink leaves idle and, by the kernel's weights (15 against 1024), eight busy ones take
+about a tenth of a core that it would use; the bench has a part `readers` for what that comes to. A thread hands its
 priority on to those that it starts, so the server is started from a thread that has lowered its own (on Linux; where
 priorities belong to processes, readers and sink share as equals).
 
