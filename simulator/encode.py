@@ -50,8 +50,8 @@ class Messages:
 
     @property
     def values(self) -> pa.Array:
-        """The text of each message, in the order of the messages: a copy."""
-        return self.texts.take(pa.array(self.place))
+        """The text of each message, in the order of the messages: no copy, `texts` is the dictionary."""
+        return pa.DictionaryArray.from_arrays(pa.array(self.place), self.texts, safe=False)
 
     def take(self, rows: npt.NDArray[Any]) -> Messages:
         """The given messages, with the texts of all."""
@@ -59,7 +59,7 @@ class Messages:
 
     def alone(self) -> Messages:
         """The same messages, without the texts of others."""
-        return replace(self, place=np.arange(len(self)), texts=self.values)
+        return replace(self, place=np.arange(len(self)), texts=self.texts.take(pa.array(self.place)))
 
     @staticmethod
     def join(parts: list[Messages]) -> Messages:

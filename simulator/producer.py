@@ -70,6 +70,7 @@ class EventProducer(MessageProducer):
         for batch in record_batches(data.slice(0, good), names.slice(0, good), rows[:good], self._most):
             self._await_room(batch.count)
             self._put(topic, batch)
+        self._wake()
         self._raise_trouble()
         if len(too_long):
             value = data[good].as_py()
@@ -125,6 +126,8 @@ class EventProducer(MessageProducer):
         if self._closed:
             refuse_closed()
         self._connect()
+        if not done():
+            self._wake()
         with self._changed:
             waiting = not self._changed.wait_for(lambda: done() or bool(self._trouble), SLICE)
             late = self._queued > 0 and time.monotonic() > self._progress_at + self._timeout
@@ -171,7 +174,12 @@ class EventProducer(MessageProducer):
                 return
             accumulator._incomplete.add(waiting)
             accumulator._batches[partition].append(waiting)
-        self._sender._sender.wakeup()
+
+    def _wake(self) -> None:
+        """Let the sender look at what was handed over: once for many batches, since every request costs it a
+        millisecond, however many batches of however many partitions are in it."""
+        if self._sender is not None:
+            self._sender._sender.wakeup()
 
     def _partitions_of(self, topic: str) -> set[int]:
         from kafka.errors import KafkaError

@@ -46,7 +46,7 @@ class Simulation:
     """A seeded run over topics with a given number of partitions."""
 
     def __init__(
-        self, pack: Pack, identity: RunIdentity, shard: Shard, producer: MessageProducer, chunk: int = 10_000
+        self, pack: Pack, identity: RunIdentity, shard: Shard, producer: MessageProducer, chunk: int = 50_000
     ) -> None:
         self.pack, self.identity, self.shard, self.producer, self.chunk = pack, identity, shard, producer, chunk
         situations = Situations(pack.product)
@@ -127,12 +127,10 @@ class Simulation:
     def _send(self, sequence: Sequence, messages: Messages) -> None:
         self.progress.messages[sequence.topic] = self.progress.messages.get(sequence.topic, 0) + len(messages)
         partitions = sequence.partitions(messages)
-        order = np.argsort(partitions, kind="stable")  # a partition's messages side by side make its batches
-        for first in range(0, len(order), self.chunk):
-            rows = order[first : first + self.chunk]
-            some = messages.take(rows)
-            keys = self._keys.take(pa.array(some.row))
-            self.producer.send(sequence.topic, some.values, keys, partitions[rows])
+        values, keys = messages.values, self._keys.take(pa.array(messages.row))
+        for first in range(0, len(messages), self.chunk):
+            some = slice(first, first + self.chunk)
+            self.producer.send(sequence.topic, values[some], keys[some], partitions[some])
 
     def _count(self, due: Messages) -> None:
         for number, count in enumerate(np.bincount(due.kind, minlength=len(self._names)).tolist()):

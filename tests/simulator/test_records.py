@@ -75,6 +75,13 @@ def test_arrow_columns_are_taken_as_they_are() -> None:
     assert read(batch) == [(b"b", b"one"), (b"c", "zwölf".encode()), (b"d", b"")]
 
 
+def test_a_column_with_a_dictionary() -> None:
+    values = pa.DictionaryArray.from_arrays(pa.array([2, 0, 2]), pa.array(["a", "unused", "ccc"]))
+    (batch,) = record_batches(values, binary([b"k"] * 3), np.zeros(3, dtype=np.int64))
+    assert batch.size == 7
+    assert [value for _, value in read(batch)] == [b"ccc", b"a", b"ccc"]
+
+
 def test_no_records_no_batch() -> None:
     assert list(record_batches(binary([]), binary([]), np.zeros(0, dtype=np.int64))) == []
 
