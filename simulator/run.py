@@ -145,7 +145,8 @@ class Run:
             before = self.simulation.played_events
             self._advance(until)
             played = self.simulation.played_events - before
-            wanted = (until - start) * self.plan.batch_events / max(played, 1)
+            batch = self.plan.batch_events / (10 if until == complete else 1)  # the first that is new comes soon
+            wanted = (until - start) * batch / max(played, 1)
             window = max(1000, int(min(wanted, window * LARGEST_GROWTH)))
 
     def _live(self) -> None:
