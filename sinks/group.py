@@ -77,8 +77,9 @@ class MemoryCoordinator:
             counts: dict[str, int] = {}
             for topic, _ in self.source.topics:
                 counts[topic] = counts.get(topic, 0) + 1
-            shares = by_ranges(counts, len(self.members)) if self.members else []
-            for member, share in zip(self.members, shares, strict=True):
+            members = list(self.members)  # who comes meanwhile begins another rebalance
+            shares = by_ranges(counts, len(members)) if members else []
+            for member, share in zip(members, shares, strict=True):
                 if member.listener:
                     await member.listener.assigned(share)
 

@@ -38,7 +38,7 @@ class SharingSink(Sink):
         self._group = group
         self._changing = asyncio.Lock()
         self._refused = self._rejoining = False
-        self._old_runs: set[str] = set()
+        self._old_runs: dict[str, str] = {}
         self._covered: tuple[dict[Partition, int], float] = ({}, 0.0)
 
     async def _begin(self, cluster: Cluster) -> None:
@@ -46,7 +46,9 @@ class SharingSink(Sink):
         self._cluster_id = cluster.cluster_id
         stored = await self._in_writer(self._store.positions, cluster.cluster_id)
         if covers(stored, cluster.ends):  # what has ended and is stored is not what this sink is to wait for
-            self._old_runs = {run for run, state in (await self._run_states()).items() if _ended(*state)}
+            told = await self._in_writer(self._store.run_updates, cluster.cluster_id)
+            self._old_runs = {run: told[run] for run, state in (await self._run_states()).items() if _ended(*state)}
+        self._set_ready(True)
         log.info("joining the other sinks")
         await self._group.join(self)
 
@@ -88,7 +90,6 @@ class SharingSink(Sink):
             self._rejoining = self._rejoining or lost  # the group will have us again by itself
             await self._put_down()
             self._read, self._kept = {}, {}
-            self._set_ready(False)
 
     async def _flush(self) -> None:
         if self._refused:
@@ -145,7 +146,9 @@ class SharingSink(Sink):
         if not self._until_completed or self._lags():
             return False
         states = await self._run_states()
-        self._old_runs &= {run for run, state in states.items() if _ended(*state)}
+        told = await self._in_writer(self._store.run_updates, self._cluster_id) if self._old_runs else {}
+        for run in [run for run, update in self._old_runs.items() if run in self._shards or told.get(run) != update]:
+            del self._old_runs[run]
         waited_for = [state for run, state in states.items() if run not in self._old_runs]
         waited_for = [states[run] for run in states if run == self._only_run] if self._only_run else waited_for
         return bool(waited_for) and all(_ended(*state) for state in waited_for)

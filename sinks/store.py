@@ -123,6 +123,11 @@ class Store:
             states.setdefault(run_id, (shards, {}))[1][shard] = state
         return states
 
+    def run_updates(self, cluster_id: str) -> dict[str, str]:
+        """Of each run read from this cluster: when its last manifest was written."""
+        statement = "SELECT run_id, CAST(max(updated) AS VARCHAR) FROM runs WHERE cluster_id = ? GROUP BY run_id"
+        return dict(self.database.execute(statement, [cluster_id]))
+
     def claim(self, places: Collection[Partition], cluster_id: str) -> dict[Partition, int]:
         """Make these partitions ours to write, and nobody else's from now on: where to read them on, where they have a
         position. Of a DuckDB file, all are."""
