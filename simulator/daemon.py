@@ -33,7 +33,7 @@ from simulator.simulation import Simulation
 from simulator.steering import ARRIVAL_RATE, PROBLEM_RATE
 from simulator.tail import last_messages, windows_back
 from simulator.telemetry import Telemetry
-from simulator.topic_admin import provision
+from simulator.topic_admin import cluster_id_of, provision
 
 MEGABYTE = 1_000_000
 log = logging.getLogger("dayone.simulator")
@@ -77,7 +77,8 @@ def run_order(
                 telemetry.render, ready.is_set, host=settings.metrics_host, port=settings.simulator_metrics_port
             )
         )
-        producer: MessageProducer = EventProducer(connection)
+        # What the topics hold is read from this cluster, so only there may the run go on.
+        producer: MessageProducer = EventProducer(connection, cluster_id=cluster_id_of(connection))
         stack.callback(producer.close)
         asked.append(producer.stop)  # a broker that is away must not hold up the end
         run, steering = _prepare(order, shard, connection, producer, stop, clock)

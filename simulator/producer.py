@@ -37,14 +37,17 @@ class EventProducer(MessageProducer):
     """The producer on a real broker. Connects when there is something to send: a broker that is away shows at a `send`
     or `flush` once nothing has been acknowledged for `delivery_timeout` seconds; then all that waits is given up.
 
+    Nothing is sent to a cluster other than `cluster_id`; None is the first that answers.
+
     At most `buffer_messages` records wait for their acknowledgement. When one batch is given up, so are those behind
     it: what a partition holds is a beginning of what was sent to it, which a run that goes on relies on. Therefore no
     batch times out alone, and one that follows a cluster which lacks the earlier ones is not sent.
     """
 
     def __init__(
-        self, connection: KafkaConnection, *, buffer_messages: int = 200_000, delivery_timeout: float = 60.0
-    ) -> None:
+        self, connection: KafkaConnection, *, buffer_messages: int = 200_000, delivery_timeout: float = 60.0,
+        cluster_id: str | None = None,
+    ) -> None:  # fmt: skip
         self._connection, self._servers = connection, connection.servers
         self._options = sender_options(connection)
         self._most, self._timeout = buffer_messages, delivery_timeout
@@ -53,7 +56,7 @@ class EventProducer(MessageProducer):
         self._waiting: list[tuple[str, RecordBatch]] = []
         self._partitions: dict[str, set[int]] = {}
         self._ends: dict[tuple[str, int], int] = {}
-        self._cluster: str | None = None
+        self._cluster = cluster_id
         self._changed = threading.Condition()
         self._produced = self._failed = self._bytes = self._queued = 0
         self._progress_at, self._latency = time.monotonic(), 0.0

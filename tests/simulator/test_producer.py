@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -16,7 +17,7 @@ from personas.topics import TopicSpec
 from simulator.broker import EmbeddedBroker, free_port
 from simulator.client_log import ClientLog
 from simulator.producer import EventProducer, MemoryProducer, MessageProducer, Record, sender_options
-from simulator.topic_admin import provision
+from simulator.topic_admin import cluster_id_of, provision
 from tests.contracts.producer import ProducerContract, read_all
 from tests.faults.brokers import ProxiedBroker
 
@@ -136,6 +137,19 @@ def test_what_comes_after_a_record_that_was_given_up_never_arrives() -> None:
             found = [record.value for record in read_all(broker.connection, "gaps", 1)]
         producer.close()
         assert found in ([b"first"], [b"first", b"early", b"late"])
+
+
+@pytest.mark.kafka
+def test_nothing_is_sent_to_a_cluster_other_than_the_one_asked_for(embedded_broker: EmbeddedBroker) -> None:
+    connection, topic = embedded_broker.connection, f"strange-{uuid.uuid4().hex}"
+    provision(connection, [TopicSpec(topic, 1, "user id", "")])
+    for cluster_id, expected in (("another", []), (cluster_id_of(connection), [b"v"])):
+        producer = EventProducer(connection, cluster_id=cluster_id)
+        with contextlib.nullcontext() if expected else pytest.raises(DeliveryError, match="another cluster answers"):
+            producer.send(topic, [b"v"], [b"k"], [0])
+            producer.flush(10)
+        producer.close()
+        assert [record.value for record in read_all(connection, topic, 1)] == expected
 
 
 @pytest.mark.kafka
