@@ -2,7 +2,7 @@
 
 A `Checkpointer` is told after each window; now and then it takes the state, and sends it once the topics can hold all
 that belongs to it (see `checkpoint`). Whatever the number of users, it takes at most two hundredths of the time (after
-a checkpoint that took t seconds, the next one is not before fifty t), and adds at most two hundredths to the bytes that
+a checkpoint that took t seconds, the next one is not before sixty t), and adds at most two hundredths to the bytes that
 are sent, before compression. Knows no broker and no files.
 """
 
@@ -24,7 +24,7 @@ from simulator.simulation import Simulation
 log = logging.getLogger("dayone.simulator")
 
 #: The time between two checkpoints is at least this many times what the last one took.
-REST = 50.0
+REST = 60.0
 
 
 @dataclass(frozen=True)
