@@ -1,6 +1,7 @@
 """Past one process: the same run on a topic of twelve partitions by one, two and four simulators, on Apache Kafka.
 
-Each number of shards plays the run anew, with topics of its own. Events per second of the wall clock say what this
+Each number of shards plays the run anew, with topics of its own, once without a day: what it takes to start, which is
+taken off, since a long run does not notice it. Events per second of the wall clock say what this
 machine gives, where broker and simulators share its processors; events per second of processor time say what one
 simulator gives with a processor of its own. From that, and from the processor time that the broker takes per event,
 follows by arithmetic what a cluster gives that has a processor for each of twelve shards: an estimate, and marked so.
@@ -41,12 +42,16 @@ def measure(users: int, days: float, say: Callable[[str], None]) -> list[Figure]
         broker = psutil.Process(kafka.nodes[1].process.pid)  # type: ignore[union-attr]
         for shards in SHARDS:
             kafka.delete_topics()
+            _, start, start_busy = _play(kafka, users, 0.0, shards)
             before = _processor_seconds(broker)
             events, seconds, busy = _play(kafka, users, days, shards)
             of_broker = _processor_seconds(broker) - before
+            seconds, working = seconds - start, sum(busy) - sum(start_busy)
+            if min(seconds, working) <= 0:
+                raise BenchError("shards: playing took no longer than starting; give more --users or a quieter machine")
             say(f"shards: {shards} simulators, {events:,} events in {seconds:.1f} s")
             alone = found[0].value if found else 0.0
-            share = (sum(busy) + of_broker) / seconds / (os.cpu_count() or 1)
+            share = (working + of_broker) / seconds / (os.cpu_count() or 1)
             note = f"processors {share:.0%} busy, {of_broker / seconds:.2f} of them with the broker"
             best = alone * min(shards, os.cpu_count() or 1) or None
             raw_name = "one simulator x processors" if best else ""
@@ -54,7 +59,7 @@ def measure(users: int, days: float, say: Callable[[str], None]) -> list[Figure]
                 Figure("shards", f"{shards} simulators", events / seconds, "events/s", best, raw_name, note=note)
             )
             name, note = f"{shards} simulators, per processor", "over the processor time of the simulators alone"
-            found.append(Figure("shards", name, events / sum(busy), "events/s", note=note))
+            found.append(Figure("shards", name, events / working, "events/s", note=note))
             if shards == 1:
                 per_broker = events / of_broker
     apart = found[1].value
