@@ -7,6 +7,7 @@ a list: the rows that everything else must arrive at.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -143,7 +144,7 @@ def metrics(port: int) -> dict[str, float]:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
             text = answer.read().decode()
-    except (OSError, urllib.error.URLError):
+    except (OSError, urllib.error.URLError, http.client.HTTPException):  # killed while it answered, perhaps
         return found
     for name, labels, value in re.findall(r"^(\w+)(\{[^}]*\})? (\S+)$", text, re.MULTILINE):
         found[name] = found.get(name, 0.0) + float(value)
