@@ -27,7 +27,7 @@ from confluent_kafka import TopicPartition as RawPartition
 
 from personas.connection import KafkaConnection
 from personas.errors import BrokerError
-from sinks.batch import Positions
+from sinks.batch import Partition, Positions
 from sinks.group import Listener
 from sinks.subscriber import client_logger
 
@@ -60,7 +60,8 @@ class KafkaGroup:
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
         self._anew = threading.Event()
-        self._consumer: Consumer | None = None
+        self._lock = threading.Lock()
+        self._kept: dict[Partition, int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listener: Listener | None = None
 
@@ -69,10 +70,10 @@ class KafkaGroup:
         self._loop, self._listener = asyncio.get_running_loop(), listener
         self._closing.clear()
         try:
-            self._consumer = Consumer(self._options, logger=client_logger())
+            consumer = Consumer(self._options, logger=client_logger())
         except KafkaException as error:
             raise BrokerError(f"{self._options['bootstrap.servers']}: {error}") from error
-        self._thread = threading.Thread(target=self._take_part, name="kafka-group", daemon=True)
+        self._thread = threading.Thread(target=self._take_part, args=[consumer], name="kafka-group", daemon=True)
         self._thread.start()
 
     async def rejoin(self) -> None:
@@ -80,12 +81,9 @@ class KafkaGroup:
         self._anew.set()
 
     async def acknowledge(self, positions: Positions) -> None:
-        """See Group."""
-        if self._consumer is None or not positions:
-            return
-        offsets = [RawPartition(topic, partition, offset) for (topic, partition), offset in positions.items()]
-        with contextlib.suppress(KafkaException, RuntimeError):
-            self._consumer.commit(offsets=offsets, asynchronous=True)
+        """See Group. Left to the thread: during a rebalance the client makes whoever commits wait for its end."""
+        with self._lock:
+            self._kept.update(positions)
 
     async def leave(self) -> None:
         """See Group."""
@@ -95,10 +93,8 @@ class KafkaGroup:
             thread, self._thread = self._thread, None
             await asyncio.to_thread(thread.join)
 
-    def _take_part(self) -> None:
+    def _take_part(self, consumer: Consumer) -> None:
         """The thread: polls, which carries out what the group decides."""
-        consumer = self._consumer
-        assert consumer is not None
         subscribe: dict[str, Any] = {
             "on_assign": self._on_assign, "on_revoke": self._on_revoke, "on_lost": self._on_lost,
         }  # fmt: skip
@@ -107,15 +103,24 @@ class KafkaGroup:
             while not self._closing.is_set():
                 with contextlib.suppress(KafkaException):
                     consumer.poll(_POLL_SECONDS)
+                self._commit(consumer)
                 if self._anew.is_set():
                     self._anew.clear()
                     log.info("joining the other sinks anew")
                     consumer.unsubscribe()
                     consumer.poll(_POLL_SECONDS)
                     consumer.subscribe(self._topics, **subscribe)
+            self._commit(consumer)
         finally:
-            self._consumer = None
             consumer.close()
+
+    def _commit(self, consumer: Consumer) -> None:
+        with self._lock:
+            kept, self._kept = self._kept, {}
+        offsets = [RawPartition(topic, partition, offset) for (topic, partition), offset in kept.items()]
+        if offsets:
+            with contextlib.suppress(KafkaException):
+                consumer.commit(offsets=offsets, asynchronous=True)
 
     def _on_assign(self, consumer: Consumer, partitions: list[RawPartition]) -> None:
         self._anew.clear()
