@@ -45,7 +45,9 @@ def load(
 
 
 def read(directory: str | Path) -> Sets:
-    """The splits of a version that `dayone build` made in Parquet. TrainingError where there is none."""
+    """The splits of a version that `dayone build` made: the same tables from each form that keeps all of a row.
+
+    TrainingError where there is no training set, or one in a form that does not."""
     from sinks.training.loading import read_sets
 
     return Sets(*read_sets(Path(directory)))

@@ -2,9 +2,10 @@
 
     1. choose what goes in: runs, users, splits (selection.py, split.py), and the core that is mixed in (mixing)
     2. judge the runs (gates)
-    3. write the rows into a hidden directory beside the target (writing.py), in the form asked for (forms)
-    4. judge the rows (gates), and write the papers: manifest, card, signature (papers)
-    5. rename the directory to its version: from here on it exists, and is never changed
+    3. write the rows as Parquet into a hidden directory beside the target (writing.py)
+    4. judge the rows (gates)
+    5. translate them into the form asked for (forms), and write the papers: manifest, card, signature (papers)
+    6. rename the directory to its version: from here on it exists, and is never changed
 
 A version appears by one rename on one file system, so a reader sees all of it or none. Whatever ends a build before
 that, an exception, Ctrl-C, removes the hidden directory; one that a killed process left is removed by the next build.
@@ -25,11 +26,13 @@ import psutil
 
 from personas.errors import TrainingError
 from personas.provenance import fingerprint
+from sinks.training.form import Form, Part, Rows
+from sinks.training.forms.parquet import ParquetForm
 from sinks.training.recipe import Recipe
 from sinks.training.selection import Snapshot, choose
 from sinks.training.split import Split
 from sinks.training.task import Options, Task
-from sinks.training.writing import Part, Progress, write_parts
+from sinks.training.writing import Progress, translate_parts, write_parts
 
 if TYPE_CHECKING:
     from sinks.store import Store
@@ -44,7 +47,7 @@ class Order:
     product: str | None = None
     runs: tuple[str, ...] = ()
     split: Split = field(default_factory=Split)
-    form: str = "parquet"
+    form: Form = field(default_factory=ParquetForm)
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,12 @@ class Built:
 
 def build(store: Store, order: Order, out: Path, progress: Progress = lambda done, of, rows: None) -> Built:
     """Build `<out>/<task>/<version>`. TrainingError where there is nothing to build from or the version exists."""
+    columns = order.task.columns(order.options)
+    if objection := order.form.objection(columns):
+        raise TrainingError(
+            f"{order.task.name} cannot be written as {order.form.name}: {objection}.",
+            hint="Leave --form out for Parquet; `dayone forms` tells what each form holds.",
+        )
     snapshot = choose(store, product=order.product, runs=order.runs, split=order.split)
     query = order.task.query(order.options)
     recipe = Recipe(
@@ -77,7 +86,7 @@ def build(store: Store, order: Order, out: Path, progress: Progress = lambda don
         snapshot=snapshot.fingerprint,
         query=fingerprint(query),
         split=order.split,
-        form=order.form,
+        form=order.form.name,
         mixing={},
         dayone_version=installed_version("dayone"),
     )
@@ -88,6 +97,9 @@ def build(store: Store, order: Order, out: Path, progress: Progress = lambda don
                 f"{store.path} has events of {snapshot.product}, but none that make a row of {recipe.task}.",
                 hint=f"{order.task.grain[0].upper()}{order.task.grain[1:]}: does the product have such events?",
             )
+        items = store.query("FROM chosen_items ORDER BY item_id")
+        rows = Rows(recipe.task, snapshot.product, columns, directory, parts, items)
+        parts = translate_parts(order.form, rows, directory)
     return Built(out / recipe.task / recipe.version, recipe, snapshot, parts)
 
 

@@ -1,4 +1,4 @@
-"""The commands of training sets: `tasks`, `build`. Options in, errors of ours out; all work is done elsewhere."""
+"""The commands of training sets: `tasks`, `forms`, `build`. Options in, errors of ours out."""
 
 from __future__ import annotations
 
@@ -47,6 +47,21 @@ def tasks(as_json: Annotated[bool, typer.Option("--json", help="One JSON list fo
 
 
 @app.command()
+def forms(as_json: Annotated[bool, typer.Option("--json", help="One JSON list for machines.")] = False) -> None:
+    """List the forms in which a training set can be written down."""
+    from sinks.training.registry import all_forms
+
+    described = [{"form": form.name, "summary": form.summary} for form in all_forms().values()]
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(described, indent=2))
+        return
+    for each in described:
+        typer.echo(f"{each['form']}: {each['summary']}")
+
+
+@app.command()
 def build(
     task: Annotated[str, typer.Argument(metavar="TASK", help="What the set is for; `dayone tasks` lists them.")],
     store: STORE = None,
@@ -54,6 +69,7 @@ def build(
     product: Annotated[str | None, typer.Option(help="The product, where the store holds several.")] = None,
     run: Annotated[list[str] | None, typer.Option(metavar="RUN", help="Only this run; may be repeated.")] = None,
     option: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="An option of the task.")] = None,
+    form: Annotated[str, typer.Option(help="How to write it down; `dayone forms` lists them.")] = "parquet",
     split: Annotated[str, typer.Option(help="user: by a hash of the user; time: later users judge.")] = "user",
     valid: Annotated[float, typer.Option(help="Share of the users to tune on.")] = 0.1,
     test: Annotated[float, typer.Option(help="Share of the users to judge on.")] = 0.1,
@@ -70,7 +86,7 @@ def build(
         from sinks.store import Store
         from sinks.training.build import Order
         from sinks.training.build import build as build_set
-        from sinks.training.registry import options_of, task_of
+        from sinks.training.registry import form_of, options_of, task_of
         from sinks.training.split import split_of
 
         wanted = task_of(task)
@@ -80,6 +96,7 @@ def build(
             product=product,
             runs=tuple(run or ()),
             split=split_of(by=split, valid=valid, test=test, seed=seed),
+            form=form_of(form),
         )
         with (
             Store.open(load_settings(store=store).place, read_only=True, memory_limit=memory_limit) as database,

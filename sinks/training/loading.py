@@ -6,15 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from personas.errors import TrainingError
+from sinks.database import open_file
+from sinks.place import MEMORY
+from sinks.training.form import DATA, Form, read_columns
+from sinks.training.registry import all_forms
 from sinks.training.selection import choose, shards, use_shard
 from sinks.training.split import SPLITS, Split
 from sinks.training.task import Options, Task
 
 if TYPE_CHECKING:
     from sinks.store import Store
+
+_HINT = "Name a directory that `dayone build` told of: <out>/<task>/<version>, in a form that is read back."
 
 
 def load_sets(
@@ -36,13 +41,28 @@ def _tables(store: Store, query: str, split: str) -> list[pa.Table]:
 
 
 def read_sets(directory: Path) -> list[pa.Table]:
-    """One table per split of a version on disk; a split without files has the columns and no rows."""
-    found = {split: sorted(directory.glob(f"data/{split}-*.parquet")) for split in SPLITS}
-    anything = next((files[0] for files in found.values() if files), None)
-    if anything is None:
-        raise TrainingError(
-            f"{directory} holds no training set in Parquet.",
-            hint="Name a directory that `dayone build` told of: <out>/<task>/<version>.",
-        )
-    empty = pq.read_schema(anything).empty_table()
-    return [pa.concat_tables([pq.read_table(path) for path in files]) if files else empty for files in found.values()]
+    """One table per split of a version on disk, in whichever form; a split without files has the columns and no rows.
+
+    TrainingError where there is no training set, or one in a form that does not keep the rows as they were."""
+    try:
+        columns = read_columns(directory)
+    except (OSError, ValueError, TypeError) as error:
+        raise TrainingError(f"{directory} holds no training set that can be read: {error}.", hint=_HINT) from error
+    form = _form_in(directory)
+    database = open_file(MEMORY, read_only=True, memory_limit="1GB")
+    try:
+        found = {split: sorted((directory / DATA).glob(f"{split}-*{form.suffix}")) for split in SPLITS}
+        tables = {split: form.read(database, paths, columns) for split, paths in found.items() if paths}
+    finally:
+        database.close()
+    empty = next(iter(tables.values())).schema.empty_table()
+    return [tables.get(split, empty) for split in SPLITS]
+
+
+def _form_in(directory: Path) -> Form:
+    """The form whose files are there."""
+    for form in all_forms().values():
+        if form.suffix and any((directory / DATA).glob(f"*{form.suffix}")):
+            return form
+    known = ", ".join(form.name for form in all_forms().values() if form.suffix)
+    raise TrainingError(f"{directory} is in none of the forms that are read back: {known}.", hint=_HINT)

@@ -1,4 +1,4 @@
-"""Rows out of the store into Parquet files, split by split and shard by shard.
+"""Rows out of the store into Parquet files, split by split and shard by shard; and from these into other forms.
 
 A shard holds some of the users of a split and is written by one statement, so memory is bounded by a shard and the
 bytes are the same every time: rows in the order of the task's query, row groups of a fixed size, no time of writing in
@@ -8,10 +8,12 @@ the file. Files are named as Hugging Face's datasets are: `data/train-00000-of-0
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sinks.database import open_file
+from sinks.place import MEMORY
+from sinks.training.form import Form, Part, Rows, write_columns
 from sinks.training.selection import shards, use_shard
 from sinks.training.split import SPLITS
 from sinks.views import literal
@@ -23,15 +25,6 @@ ROW_GROUP = 122_880
 
 #: Told after each shard: shards done, shards in all, rows so far.
 Progress = Callable[[int, int, int], None]
-
-
-@dataclass(frozen=True)
-class Part:
-    """One file of a training set: its split, where it is (relative to the version's directory), and its rows."""
-
-    split: str
-    path: str
-    rows: int
 
 
 def write_parts(store: Store, query: str, directory: Path, progress: Progress) -> tuple[Part, ...]:
@@ -49,6 +42,23 @@ def write_parts(store: Store, query: str, directory: Path, progress: Progress) -
             done, rows = done + 1, rows + written
             progress(done, sum(counts.values()), rows)
     return tuple(parts)
+
+
+def translate_parts(form: Form, rows: Rows, target: Path, memory_limit: str = "1GB") -> tuple[Part, ...]:
+    """Write the rows down in a form, under `target`, with `columns.json`. Rows that were made under `target` itself are
+    gone afterwards, unless they are in the form asked for."""
+    database = open_file(MEMORY, read_only=True, memory_limit=memory_limit)
+    try:
+        parts = form.write(database, rows, target)
+    finally:
+        database.close()
+    write_columns(target, rows.columns)
+    if rows.directory == target:
+        kept = {part.path for part in parts}
+        for part in rows.parts:
+            if part.path not in kept:
+                (target / part.path).unlink()
+    return parts
 
 
 def _copy(store: Store, query: str, path: Path) -> int:
