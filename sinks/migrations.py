@@ -166,6 +166,29 @@ CREATE OR REPLACE VIEW problems AS
 COMMENT ON VIEW problems IS 'One row per planted problem, with the event of the session at which it struck';
 """
 
+#: What a pack declares of its events and intents, so that a question about any product can be asked in SQL.
+_DECLARATIONS = """
+CREATE TABLE event_types (
+    product VARCHAR NOT NULL, type VARCHAR NOT NULL, item VARCHAR, slate VARCHAR, conversion BOOLEAN NOT NULL);
+COMMENT ON TABLE event_types IS 'What each event type is, from the pack of its product';
+COMMENT ON COLUMN event_types.item IS
+    'The item it is about: one chosen from the slate, the one in focus, or one of the bag; null: none';
+COMMENT ON COLUMN event_types.slate IS 'The slate that it shows, see slate_positions; null: none';
+COMMENT ON COLUMN event_types.conversion IS 'Whether it is what the product lives on';
+
+CREATE TABLE event_properties (
+    product VARCHAR NOT NULL, type VARCHAR NOT NULL, property VARCHAR NOT NULL, kind VARCHAR NOT NULL,
+    source VARCHAR);
+COMMENT ON TABLE event_properties IS 'The properties of each event type, from the pack of its product';
+COMMENT ON COLUMN event_properties.kind IS 'string, number, integer, boolean or strings (a list)';
+COMMENT ON COLUMN event_properties.source IS
+    'What it says: slate.items, bag.items, item.price, load_seconds and so on; null: drawn or constant';
+
+CREATE TABLE intents (product VARCHAR NOT NULL, intent VARCHAR NOT NULL, goal VARCHAR);
+COMMENT ON TABLE intents IS 'What users of each product come for, from its pack; see labels.intent';
+COMMENT ON COLUMN intents.goal IS 'The event type that fulfils it; null: just looking around';
+"""
+
 # A lake's ledger: only added to by commits, changed by claims alone (see ledger.py for why).
 _LEDGER = """
 DROP TABLE offsets;
@@ -208,6 +231,7 @@ _STEPS = (
     ("dead_letter_replays", _REPLAYS, "every"),
     ("problems_bear_odd_labels", _PROBLEMS, "every"),
     ("ledger", _LEDGER, "lake"),
+    ("declarations", _DECLARATIONS, "every"),
 )
 #: The steps of a DuckDB file, and those of a lake.
 MIGRATIONS: tuple[tuple[str, str], ...] = tuple((name, script) for name, script, kind in _STEPS if kind == "every")

@@ -1,4 +1,4 @@
-"""Takes what a pack declares into the database: catalogue, funnel, position bias and the typed views of its events.
+"""Takes what a pack declares into the database: catalogue, events, intents, funnel, position bias, and typed views.
 
 Each start of a sink does it, so the tables speak of the pack that the sink was last started on. Knows packs and tables.
 """
@@ -17,23 +17,50 @@ if TYPE_CHECKING:
     from personas.pack import Pack
 
 
+_TEXT = pa.string()
+_DECLARED = {
+    "funnel_steps": pa.schema([("product", _TEXT), ("step", pa.int32()), ("type", _TEXT)]),
+    "slate_positions": pa.schema(
+        [("product", _TEXT), ("slate", _TEXT), ("position", pa.int32()), ("examination", pa.float64())]
+    ),
+    "event_types": pa.schema(
+        [("product", _TEXT), ("type", _TEXT), ("item", _TEXT), ("slate", _TEXT), ("conversion", pa.bool_())]
+    ),
+    "event_properties": pa.schema([(name, _TEXT) for name in ("product", "type", "property", "kind", "source")]),
+    "intents": pa.schema([("product", _TEXT), ("intent", _TEXT), ("goal", _TEXT)]),
+}
+
+
 def load_pack(database: Database, pack: Pack) -> None:
-    """Take over a pack's catalogue, funnel and event views, replacing those of an earlier version, all or nothing."""
-    product = pack.product.name
+    """Take over what a pack declares and its views, replacing those of an earlier version, all or nothing."""
     with database.transaction():
-        database.execute("DELETE FROM items WHERE product = ?", [product])
-        with database.registered(item_table(pack)):
-            database.execute("INSERT INTO items BY NAME FROM incoming")
-        database.execute("DELETE FROM funnel_steps WHERE product = ?", [product])
-        for step, name in enumerate(pack.product.funnel):
-            database.execute("INSERT INTO funnel_steps VALUES (?, ?, ?)", [product, step, name])
-        database.execute("DELETE FROM slate_positions WHERE product = ?", [product])
-        for name, slate in pack.product.slates.items():
-            for place in range(slate.size):
-                row = [product, name, place + 1, slate.examination**place]
-                database.execute("INSERT INTO slate_positions VALUES (?, ?, ?, ?)", row)
+        for name, table in {"items": item_table(pack), **declared_tables(pack)}.items():
+            database.execute(f"DELETE FROM {name} WHERE product = ?", [pack.product.name])  # noqa: S608 - our own names
+            with database.registered(table):
+                database.execute(f"INSERT INTO {name} BY NAME FROM incoming")
         for statement in product_views(pack):
             database.execute(statement)
+
+
+def declared_tables(pack: Pack) -> dict[str, pa.Table]:
+    """The rows of the tables that say what a product is, by table."""
+    product = pack.product
+    slates, events = product.slates.items(), product.events.items()
+    rows: dict[str, list[tuple[object, ...]]] = {
+        "funnel_steps": [(step, name) for step, name in enumerate(product.funnel)],
+        "slate_positions": [(name, k + 1, slate.examination**k) for name, slate in slates for k in range(slate.size)],
+        "event_types": [(name, event.item, event.slate, name == product.conversion) for name, event in events],
+        "event_properties": [
+            (name, key, spec.type, spec.source) for name, event in events for key, spec in event.properties.items()
+        ],
+        "intents": [(name, intent.goal) for name, intent in product.intents.items()],
+    }
+    return {
+        name: pa.Table.from_pylist(
+            [dict(zip(schema.names, (product.name, *row), strict=True)) for row in rows[name]], schema=schema
+        )
+        for name, schema in _DECLARED.items()
+    }
 
 
 def item_table(pack: Pack) -> pa.Table:

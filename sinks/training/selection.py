@@ -127,6 +127,10 @@ _VIEWS = {
     "chosen_labels": "SELECT labels.* FROM labels SEMI JOIN shard_users USING (run_id, user_id)",
     "chosen_items": "SELECT item_id, title, category, price, quality, launch_day, text FROM items "
     "SEMI JOIN chosen_products USING (product)",
+    **{
+        f"chosen_{table}": f"SELECT * EXCLUDE (product) FROM {table} SEMI JOIN chosen_products USING (product)"  # noqa: S608
+        for table in ("event_types", "event_properties", "funnel_steps", "slate_positions", "intents")
+    },
 }
 
 

@@ -15,6 +15,14 @@ The relations that a query may read (made by selection.py, restricted to the use
     chosen_labels    the ground truth of these users (see `labels`): for labels, never for features
     chosen_items     item_id, title, category, price, quality, launch_day, text
 
+and what the product is, as its pack declares it, so that no task knows a product's names:
+
+    chosen_event_types       type, item, slate, conversion
+    chosen_event_properties  type, property, kind, source
+    chosen_funnel_steps      step, type
+    chosen_slate_positions   slate, position, examination
+    chosen_intents           intent, goal
+
 `until` is the time from which nothing may be used (the end of the split, or of the data), `weight` what the row counts
 for: the importance weight of over-sampled problems times the weight that mixing gave.
 """
@@ -27,7 +35,10 @@ from typing import ClassVar, Literal, Protocol
 from pydantic import BaseModel, ConfigDict
 
 Role = Literal["key", "time", "feature", "label", "weight", "origin"]
-RELATIONS = ("chosen_events", "chosen_sessions", "chosen_users", "chosen_labels", "chosen_items")
+RELATIONS = (
+    "chosen_events", "chosen_sessions", "chosen_users", "chosen_labels", "chosen_items", "chosen_event_types",
+    "chosen_event_properties", "chosen_funnel_steps", "chosen_slate_positions", "chosen_intents",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,13 @@ Record = tuple[bytes, bytes]
 
 def tiny_pack(version: int = 1) -> Any:
     """What the sink uses of a pack, without the pack machinery."""
+    sources = {"products": "slate.items", "product_id": "item.id"}
     events = {
-        name: SimpleNamespace(properties={key: SimpleNamespace(type=t, required=r) for key, (t, r) in spec.items()})
+        name: SimpleNamespace(
+            item="slate" if "position" in spec else "focus" if "product_id" in spec else None,
+            slate="page" if "products" in spec else None,
+            properties={k: SimpleNamespace(type=t, required=r, source=sources.get(k)) for k, (t, r) in spec.items()},
+        )
         for name, spec in SPECS.items()
     }
     items = tuple(
@@ -45,8 +50,10 @@ def tiny_pack(version: int = 1) -> Any:
         for n in range(10)
     )  # fmt: skip
     product = SimpleNamespace(
-        name=PRODUCT, version=version, item_property="product_id", events=events, funnel=STEPS, slates={}
-    )
+        name=PRODUCT, version=version, item_property="product_id", events=events, funnel=STEPS,
+        slates={"page": SimpleNamespace(size=3, examination=0.5)}, conversion=STEPS[-1],
+        intents={"buy": SimpleNamespace(goal=STEPS[-1]), "look": SimpleNamespace(goal=None)},
+    )  # fmt: skip
     return SimpleNamespace(product=product, fingerprint=f"f{version}" * 8, catalog=SimpleNamespace(items=items))
 
 

@@ -252,9 +252,23 @@ def test_the_analysts_views_answer() -> None:
     assert top.to_pylist()[0] == {"title": "Item 2", "n": 2}
 
 
+def test_what_a_pack_declares_can_be_asked() -> None:
+    pack, store = tiny_pack(), filled()
+    types = store.query("SELECT type, item, slate FROM event_types ORDER BY type").to_pylist()
+    assert types == [{"type": n, "item": e.item, "slate": e.slate} for n, e in sorted(pack.product.events.items())]
+    shown = store.query("SELECT DISTINCT kind FROM event_properties WHERE source = 'slate.items'").to_pylist()
+    assert shown == [{"kind": "strings"}]
+    goals = {row["intent"]: row["goal"] for row in store.query("SELECT intent, goal FROM intents").to_pylist()}
+    assert goals == {name: intent.goal for name, intent in pack.product.intents.items()}
+    conversions = store.query("SELECT type FROM event_types WHERE conversion").column("type").to_pylist()
+    assert conversions == ([pack.product.conversion] if pack.product.conversion else [])
+
+
 def test_another_version_of_a_pack_replaces_its_items() -> None:
     store = filled()
+    declared = {name: count(store, name) for name in ("event_types", "event_properties", "intents", "slate_positions")}
     store.load_pack(tiny_pack(version=2))
+    assert {name: count(store, name) for name in declared} == declared
     assert count(store, "items") == 10
     assert store.query("SELECT DISTINCT pack_fingerprint AS f FROM items").to_pylist() == [{"f": "f2" * 8}]
 
