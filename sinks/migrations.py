@@ -224,6 +224,26 @@ COMMENT ON VIEW ingests IS
     'One row per sink process: when it read its first message, its last commit, and how much';
 """
 
+#: Appended to by all that writes; audit_log.py says how the hashes are made.
+_AUDIT_LOG = """
+CREATE TABLE audit_log (
+    sequence BIGINT NOT NULL, time TIMESTAMPTZ NOT NULL, action VARCHAR NOT NULL, subject VARCHAR NOT NULL,
+    program VARCHAR NOT NULL, who VARCHAR NOT NULL, details VARCHAR NOT NULL, previous VARCHAR NOT NULL,
+    hash VARCHAR NOT NULL);
+COMMENT ON TABLE audit_log IS 'What happened, in order; each entry holds the hash of the one before it';
+COMMENT ON COLUMN audit_log.action IS 'run, build, export, gate, quarantine or release';
+COMMENT ON COLUMN audit_log.subject IS 'What it is about: <run id>/<shard>, or <task>/<version>';
+COMMENT ON COLUMN audit_log.program IS 'The version of Dayone that wrote it';
+COMMENT ON COLUMN audit_log.who IS 'The login name on whose behalf it ran';
+COMMENT ON COLUMN audit_log.details IS 'JSON, in canonical form';
+COMMENT ON COLUMN audit_log.previous IS 'The hash of the entry before it; 64 zeros for the first';
+COMMENT ON COLUMN audit_log.hash IS 'SHA-256 of all the others';
+
+CREATE TABLE audit_head (sequence BIGINT NOT NULL, hash VARCHAR NOT NULL);
+COMMENT ON TABLE audit_head IS 'One row: the number and hash of the last entry of audit_log';
+INSERT INTO audit_head VALUES (0, '0000000000000000000000000000000000000000000000000000000000000000');
+"""
+
 #: Every step by name, in the order of application, and which kinds of store take it.
 _STEPS = (
     ("tables", _TABLES, "every"),
@@ -232,6 +252,7 @@ _STEPS = (
     ("problems_bear_odd_labels", _PROBLEMS, "every"),
     ("ledger", _LEDGER, "lake"),
     ("declarations", _DECLARATIONS, "every"),
+    ("audit_log", _AUDIT_LOG, "every"),
 )
 #: The steps of a DuckDB file, and those of a lake.
 MIGRATIONS: tuple[tuple[str, str], ...] = tuple((name, script) for name, script, kind in _STEPS if kind == "every")

@@ -13,7 +13,7 @@ whether the partitions are still this sink's: one that lost them finds out there
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from personas.errors import StoreError
-from sinks import products, rows
-from sinks.batch import Batch, Partition
+from sinks import audit_log, audit_spool, products, rows
+from sinks.batch import FINAL, Batch, Partition
 from sinks.database import Database, open_file
 from sinks.horizon import Horizon
 from sinks.lake import open_lake
@@ -58,6 +58,7 @@ class Store:
         self._ingest = (uuid.uuid4().hex, datetime.now(UTC))
         self.conflicts = 0
         self._cluster_id = ""
+        self._noted: set[tuple[str, object]] = set()
         self._ledger = ledger_of(database)
         self._horizon = Horizon(self._stored_until)
 
@@ -92,6 +93,8 @@ class Store:
                 database = open_file(place.target, read_only=read_only, memory_limit=memory_limit)
             try:
                 upgrade(database, known, read_only=read_only)
+                if not read_only:
+                    audit_spool.take_in(database, place)
             except StoreError:
                 database.close()
                 raise
@@ -145,7 +148,8 @@ class Store:
         """Keep a batch, exactly once. StoreError where it cannot be kept; then nothing of it was.
 
         1. Begin a transaction.
-        2. Write the rows of all tables that are not there yet, and the dead letters.
+        2. Write the rows of all tables that are not there yet, the dead letters, and into the audit log each run that
+           is new or has ended.
         3. Write the next offset of each partition of the batch. Fenced where another sink has claimed one of them
            since this one did.
         4. COMMIT: rows and offsets are on disk together or not at all.
@@ -179,7 +183,11 @@ class Store:
             if batch.dead_letters:
                 received = datetime.now(UTC)
                 added["dead_letters"] = rows.write_dead_letters(self.database, batch.dead_letters, cluster_id, received)
+            seen = {(each.key, each.updated if each.state in FINAL else each.state) for each in batch.manifests}
+            if seen - self._noted:
+                audit_log.note_runs(self.database)
             self._write_ledger(batch, added.get("events", 0), cluster_id)
+        self._noted |= seen
         self._horizon.stored(spans)
         return Committed(added, duplicates)
 
@@ -189,6 +197,15 @@ class Store:
 
     def _write_ledger(self, batch: Batch, events: int, cluster_id: str) -> None:
         self._ledger.write(batch.next_offsets, self._ingest, cluster_id, batch.messages, events)
+
+    def note(self, notes: Sequence[audit_log.Note]) -> None:
+        """Add notes to the audit log, in a transaction of their own."""
+
+        def attempt() -> None:
+            with self.database.transaction():
+                audit_log.append(self.database, notes)
+
+        again(attempt, self._note_conflict)
 
     def begin_ingest(self) -> None:
         """Start counting a new row of `ingests` now, when the first messages come in."""

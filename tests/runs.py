@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from personas.pack import Pack, load_pack, shipped_packs
 from personas.population import DAY_MS
-from personas.provenance import RunIdentity
+from personas.provenance import RunIdentity, RunManifest
+from personas.topics import RUNS
 from simulator.engine import Played
 from simulator.partitioner import Shard
 from simulator.producer import MemoryProducer, Record
@@ -17,6 +19,7 @@ from sinks.batch import Messages
 from sinks.ingest import Decoder
 from sinks.store import MEMORY, Store
 from sinks.vocabulary import vocabulary_of
+from tests.sinks.making import RUN, message
 
 PACKS = shipped_packs()
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -87,6 +90,22 @@ def stored(name: str, *, users: int, days: float, problem_rate: float = 1.0) -> 
     store = Store.open(MEMORY)
     store_records(store, pack_of(name), producer.records)
     return store, simulation.identity.run_id
+
+
+def tell_of_run(
+    store: Store, identity: RunIdentity, *, state: str = "completed", days: float = 1.0, number: int = 0
+) -> None:
+    """Let a database know the manifest of a run, as a simulator would send it."""
+    manifest = RunManifest(
+        run_id=identity.run_id, identity=identity, state=state, days=days, dayone_version="0.1.0",  # type: ignore[arg-type]
+        updated=START + timedelta(days=1000, seconds=number), virtual_time=START + timedelta(days=days),
+        counts={"events": 1},
+    )  # fmt: skip
+    value = message(RUN, manifest.key, manifest.key, json.loads(manifest.model_dump_json()), run=manifest.run_id,
+                    source=f"/dayone/{identity.product}")  # fmt: skip
+    messages = Messages(RUNS, [0], [number], [manifest.key.encode()], [value])
+    decoder = Decoder(vocabulary_of(pack_of(identity.product)))
+    store.commit(decoder.decode([messages]), "cluster")
 
 
 @lru_cache
