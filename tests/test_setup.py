@@ -271,3 +271,14 @@ def test_ci_runs_the_linters_and_the_tests_and_stops_at_the_first_failure() -> N
     assert text.startswith("#!/usr/bin/env bash\n") and "\nset -euo pipefail\n" in text
     assert text.index("\nmake lint") < text.index("\nmake test")
     assert subprocess.run(["bash", "-n", script], timeout=10).returncode == 0
+
+
+@needs_make
+def test_what_is_installed_is_compiled_whatever_the_caller_has_set(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", RUN_LOCK, DEV_LOCK):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "show.mk").write_text("include Makefile\nshow:\n\t@env\n")
+    shown = make("-f", "show.mk", "show", folder=tmp_path, PYTHONDONTWRITEBYTECODE="1", PYTHONPATH="/elsewhere").stdout
+    assert "PATH=" in shown and not re.search("^PYTHON", shown, re.MULTILINE)
+    steps = make("--dry-run", "demo", folder=tmp_path).stdout
+    assert "-m compileall -q" in steps and ("--compile-bytecode" in steps or "-m pip install" in steps)
