@@ -70,7 +70,8 @@ def show(seed: int, seconds: float, outcomes: list[Outcome], soak: Soak | None) 
         for name in ("fault", "broker", "struck", "series", "database afterwards"):
             table.add_column(name, justify="right" if name in ("struck", "series") else "left")
         for row in by_fault(outcomes):
-            table.add_row(row["fault"], row["broker"], str(row["struck"]), str(row["series"]), row["result"].split(": ")[0][:100])
+            words = row["result"].split(": ")[0][:100]
+            table.add_row(row["fault"], row["broker"], str(row["struck"]), str(row["series"]), words)
         console.print(table)
         exact = sum(one.good for one in outcomes)
         console.print(
