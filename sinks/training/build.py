@@ -26,8 +26,10 @@ import psutil
 
 from personas.errors import TrainingError
 from personas.provenance import fingerprint
+from sinks.training.core.taking import Core
 from sinks.training.form import Form, Part, Rows
 from sinks.training.forms.parquet import ParquetForm
+from sinks.training.mixing import Mixing
 from sinks.training.recipe import Recipe
 from sinks.training.selection import Snapshot, choose
 from sinks.training.split import Split
@@ -48,6 +50,8 @@ class Order:
     runs: tuple[str, ...] = ()
     split: Split = field(default_factory=Split)
     form: Form = field(default_factory=ParquetForm)
+    core: Core | None = None
+    mixing: Mixing | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ def build(store: Store, order: Order, out: Path, progress: Progress = lambda don
             f"{order.task.name} cannot be written as {order.form.name}: {objection}.",
             hint="Leave --form out for Parquet; `dayone forms` tells what each form holds.",
         )
-    snapshot = choose(store, product=order.product, runs=order.runs, split=order.split)
+    snapshot = choose(store, product=order.product, runs=order.runs, split=order.split, core=order.core,
+                      mixing=order.mixing)
     query = order.task.query(order.options)
     recipe = Recipe(
         task=order.task.name,
@@ -87,7 +92,7 @@ def build(store: Store, order: Order, out: Path, progress: Progress = lambda don
         query=fingerprint(query),
         split=order.split,
         form=order.form.name,
-        mixing={},
+        mixing=snapshot.mixing,
         dayone_version=installed_version("dayone"),
     )
     with publishing(out / recipe.task / recipe.version) as directory:

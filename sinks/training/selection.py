@@ -9,11 +9,13 @@ shard. Knows the tables, no task and no file.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from personas.errors import TrainingError
 from personas.provenance import fingerprint
+from sinks.training.core.taking import Core, make_tables
+from sinks.training.mixing import Mixing, check_ancestors, mix
 from sinks.training.split import Split, assignment
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class Snapshot:
     events: int
     users: int
     committed: str
+    mixing: dict[str, Any] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -41,9 +44,20 @@ class Snapshot:
         return fingerprint([self.product, [run["run_id"] for run in self.runs], self.offsets, self.events])
 
 
-def choose(store: Store, *, product: str | None, runs: Sequence[str], split: Split) -> Snapshot:
-    """Make the relations for these runs (all of the product's where none is named). TrainingError where the store has
-    no events, several products and none named, or a run is not there."""
+def choose(
+    store: Store,
+    *,
+    product: str | None,
+    runs: Sequence[str],
+    split: Split,
+    core: Core | None = None,
+    mixing: Mixing | None = None,
+) -> Snapshot:
+    """Make the relations for these runs (all of the product's where none is named), with a core mixed in where there is
+    one. TrainingError where the store has no events, several products and none named, or a run is not there, and where
+    the core cannot be taken."""
+    if core is None and (mixing is not None or split.judge == "core"):
+        raise TrainingError("There is no core to mix in or to judge on.", hint="Give one with --core.")
     chosen_product = _product(store, product)
     known = [
         row["run_id"]
@@ -66,9 +80,14 @@ def choose(store: Store, *, product: str | None, runs: Sequence[str], split: Spl
         "FROM events SEMI JOIN chosen_runs USING (run_id) WHERE product = ? GROUP BY ALL ORDER BY run_id, user_id",
         [chosen_product],
     )
+    make_tables(store)
     _make_views(store, chosen_product)
+    mixed = mix(store, core, mixing or Mixing(), chosen_product) if core else {}
+    check_ancestors(store, has_core=core is not None)
     store.query(f"CREATE OR REPLACE TEMP TABLE split_users AS {assignment(split)} ORDER BY run_id, user_id")
-    return _snapshot(store, chosen_product, wanted)
+    if mixed.get("strategy") == "replace":
+        store.query("DELETE FROM split_users WHERE split = 'train' AND origin = 'core'")
+    return _snapshot(store, chosen_product, wanted, mixed)
 
 
 def shards(store: Store, split: str) -> int:
@@ -116,14 +135,21 @@ def _make_views(store: Store, product: str) -> None:
 _VIEWS = {
     "chosen_users": "SELECT run_id, user_id, first_seen, until, origin, generator, generation, "
     "mixing_weight AS weight FROM shard_users",
-    "chosen_sessions": "SELECT run_id, user_id, session_id, number, started, ended, device, converted, value, "
+    "stored_sessions": "SELECT run_id, user_id, session_id, number, started, ended, device, converted, value, "
     "person.origin, session.generator, session.generation, "
     "person.mixing_weight * coalesce(truth.weight, 1) AS weight "
     "FROM sessions AS session JOIN shard_users AS person USING (run_id, user_id) "
     "LEFT JOIN (SELECT run_id, session_id, weight FROM labels WHERE kind = 'session') AS truth "
     "USING (run_id, session_id) WHERE session.ended < person.until",
+    "real_sessions": "SELECT run_id, user_id, session_id, number, started, ended, device, converted, value, "
+    "person.origin, session.generator, session.generation, person.mixing_weight AS weight "
+    "FROM core_sessions AS session JOIN shard_users AS person USING (run_id, user_id) "
+    "WHERE session.ended < person.until",
+    "chosen_sessions": "FROM stored_sessions UNION ALL FROM real_sessions",
     "chosen_events": "SELECT run_id, user_id, session_id, sequence, time, type, item_id, properties "
-    "FROM events SEMI JOIN chosen_sessions USING (run_id, user_id, session_id)",
+    "FROM events SEMI JOIN stored_sessions USING (run_id, user_id, session_id) UNION ALL "
+    "SELECT run_id, user_id, session_id, sequence, time, type, item_id, properties "
+    "FROM core_events SEMI JOIN real_sessions USING (run_id, user_id, session_id)",
     "chosen_labels": "SELECT labels.* FROM labels SEMI JOIN shard_users USING (run_id, user_id)",
     "chosen_items": "SELECT item_id, title, category, price, quality, launch_day, text FROM items "
     "SEMI JOIN chosen_products USING (product)",
@@ -134,7 +160,7 @@ _VIEWS = {
 }
 
 
-def _snapshot(store: Store, product: str, runs: Sequence[str]) -> Snapshot:
+def _snapshot(store: Store, product: str, runs: Sequence[str], mixed: dict[str, Any]) -> Snapshot:
     listed = store.query(
         "SELECT run_id, any_value(pack_fingerprint) AS pack_fingerprint, any_value(seed) AS seed, "
         "any_value(generator) AS generator, max(generation) AS generation, "
@@ -152,4 +178,5 @@ def _snapshot(store: Store, product: str, runs: Sequence[str]) -> Snapshot:
         events=totals["events"],
         users=totals["users"],
         committed=committed[0].as_py() or "",
+        mixing=mixed,
     )

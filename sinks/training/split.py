@@ -5,6 +5,9 @@ of the user's first event; the users who came first train, and nothing that they
 come is used, so a model is judged on newcomers of a later time, as it will be on the day it is used. A session that
 reaches over the end of its split is left out whole.
 
+Where there is real data, it alone judges unless `judge` says otherwise: users of another origin are all in train.
+Time is told apart by origin, because the calendar of a simulation is not that of the real users.
+
 The hash is MD5's lower 64 bits (RFC 1321): the same in every version of DuckDB, which its own `hash()` is not.
 """
 
@@ -28,6 +31,7 @@ class Split(BaseModel):
     valid: float = Field(0.1, ge=0, lt=1)
     test: float = Field(0.1, ge=0, lt=1)
     seed: int = Field(0, ge=0)
+    judge: Literal["core", "all", "synthetic"] = "all"
 
     @model_validator(mode="after")
     def _leaves_something(self) -> Split:
@@ -50,24 +54,26 @@ def split_of(**given: Any) -> Split:
 
 
 def assignment(split: Split) -> str:
-    """SQL that gives `chosen_users_all` (run_id, user_id, first_seen, last_seen, …) the columns split, until, bucket.
+    """SQL that gives `chosen_users_all` (run_id, user_id, first_seen, last_seen, origin, …) the columns split, until, bucket.
 
     Bound parameters: none. `bucket` is a hash of the user from 0 to 999,999, for cutting a split into shards."""
     if split.by == "user":
         place = f"md5_number_lower('{split.seed}/split/' || user_id) % 1000000 / 1000000.0"
-        until = "max(last_seen) OVER () + INTERVAL 1 MILLISECOND"
+        until = "last"
     else:
-        place = "(row_number() OVER (ORDER BY first_seen, user_id) - 1) / count(*) OVER ()"
+        alike = "OVER (PARTITION BY origin)"
+        place = f"(row_number() OVER (PARTITION BY origin ORDER BY first_seen, user_id) - 1) / count(*) {alike}"
         until = (
-            "CASE split WHEN 'train' THEN coalesce(min(first_seen) FILTER (split <> 'train') OVER (), last) "
-            "WHEN 'valid' THEN coalesce(min(first_seen) FILTER (split = 'test') OVER (), last) ELSE last END"
+            f"CASE split WHEN 'train' THEN coalesce(min(first_seen) FILTER (split <> 'train') {alike}, last) "
+            f"WHEN 'valid' THEN coalesce(min(first_seen) FILTER (split = 'test') {alike}, last) ELSE last END"
         )
+    judges = {"all": "true"}.get(split.judge, f"origin = '{split.judge}'")
     train, valid = 1 - split.valid - split.test, 1 - split.test
     return f"""
         WITH placed AS (SELECT *, {place} AS place FROM chosen_users_all),
         named AS (
-            SELECT * EXCLUDE (place), max(last_seen) OVER () + INTERVAL 1 MILLISECOND AS last,
-                   CASE WHEN place < {train!r} THEN 'train' WHEN place < {valid!r} THEN 'valid' ELSE 'test' END AS split
+            SELECT * EXCLUDE (place), max(last_seen) OVER (PARTITION BY origin) + INTERVAL 1 MILLISECOND AS last,
+                   CASE WHEN place < {train!r} OR NOT {judges} THEN 'train' WHEN place < {valid!r} THEN 'valid' ELSE 'test' END AS split
             FROM placed)
         SELECT * EXCLUDE (last), {until} AS until,
                md5_number_lower('{split.seed}/bucket/' || user_id) % 1000000 AS bucket

@@ -1,0 +1,100 @@
+"""Where a core lies: Parquet, CSV or JSON-lines files, a directory of them, or a table of a DuckDB file.
+
+Makes one SQL text that reads it, and says which files were read, with their SHA-256. Knows no column.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from personas.errors import StoreError, TrainingError
+from sinks.views import identifier, literal
+
+if TYPE_CHECKING:
+    from sinks.store import Store
+
+READERS = {
+    ".parquet": "read_parquet([{files}], union_by_name = true)",
+    ".csv": "read_csv([{files}], union_by_name = true, sample_size = -1)",
+    ".jsonl": "read_json([{files}], format = 'newline_delimited', union_by_name = true)",
+    ".ndjson": "read_json([{files}], format = 'newline_delimited', union_by_name = true)",
+}
+DATABASES = (".duckdb", ".db", ".ddb")
+_KINDS = "a .parquet, .csv, .jsonl or .ndjson file, a directory of one of these, or FILE.duckdb::TABLE"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A core that can be read: SQL for all of its rows, its columns with their SQL types, and its files."""
+
+    relation: str
+    columns: dict[str, str]
+    files: tuple[dict[str, Any], ...]
+
+
+def open_source(store: Store, given: str) -> Source:
+    """The core at `given`. TrainingError where there is none that can be read."""
+    name, _, table = given.partition("::")
+    path = Path(name)
+    if not path.exists():
+        raise TrainingError(f"--core {name}: there is no such file or directory.", hint=f"Give {_KINDS}.")
+    if path.suffix in DATABASES and path.is_file():
+        relation, files = _table(store, path, table), [path]
+    else:
+        files = _files(path)
+        template = READERS[files[0].suffix.lower()]
+        relation = template.format(files=", ".join(literal(str(file)) for file in files))
+    try:
+        described = store.query(f"DESCRIBE SELECT * FROM {relation}").to_pylist()
+    except StoreError as error:
+        raise TrainingError(f"--core {given} cannot be read: {error}", hint=f"Give {_KINDS}.") from error
+    return Source(
+        relation, {row["column_name"]: row["column_type"] for row in described}, tuple(map(_summed, files))
+    )
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        found = [path]
+    else:
+        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in READERS and file.is_file())
+    kinds = {file.suffix.lower() for file in found}
+    if len(kinds) != 1 or not kinds <= set(READERS):
+        said = "files of several kinds: " + ", ".join(sorted(kinds)) if kinds else "no file that can be read"
+        raise TrainingError(f"--core {path}: found {said}.", hint=f"Give {_KINDS}.")
+    return found
+
+
+def _table(store: Store, path: Path, table: str) -> str:
+    """The quoted name of a table of a DuckDB file, which is attached read-only; of the store itself, just the name."""
+    same = Path(store.path).exists() and Path(store.path).resolve() == path.resolve()
+    database = "" if same else "core_database."
+    try:
+        if not same:
+            store.query("DETACH DATABASE IF EXISTS core_database")
+            store.query(f"ATTACH {literal(str(path))} AS core_database (READ_ONLY)")
+        where = "database_name = current_database()" if same else "database_name = 'core_database'"
+        found = store.query(
+            f"SELECT table_name FROM duckdb_tables() WHERE {where} ORDER BY ALL"  # noqa: S608 - a choice of ours
+        )
+    except StoreError as error:
+        raise TrainingError(f"--core {path} cannot be read: {error}", hint=f"Give {_KINDS}.") from error
+    names = found.column(0).to_pylist()
+    if not table and len(names) == 1:
+        table = names[0]
+    if table not in names:
+        what = f"no table {table!r}" if table else f"{len(names)} tables"
+        raise TrainingError(
+            f"--core {path}: found {what}; its tables: {', '.join(names) or 'none'}.",
+            hint=f"Name one: --core {path}::TABLE",
+        )
+    return f"{database}{identifier(table)}"
+
+
+def _summed(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    return {"name": path.name, "bytes": path.stat().st_size, "sha256": digest.hexdigest()}
