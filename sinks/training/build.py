@@ -80,8 +80,9 @@ def build(store: Store, order: Order, out: Path, progress: Progress = lambda don
             f"{order.task.name} cannot be written as {order.form.name}: {objection}.",
             hint="Leave --form out for Parquet; `dayone forms` tells what each form holds.",
         )
-    snapshot = choose(store, product=order.product, runs=order.runs, split=order.split, core=order.core,
-                      mixing=order.mixing)
+    snapshot = choose(
+        store, product=order.product, runs=order.runs, split=order.split, core=order.core, mixing=order.mixing
+    )
     query = order.task.query(order.options)
     recipe = Recipe(
         task=order.task.name,
@@ -92,7 +93,7 @@ def build(store: Store, order: Order, out: Path, progress: Progress = lambda don
         query=fingerprint(query),
         split=order.split,
         form=order.form.name,
-        mixing=snapshot.mixing,
+        mixing=snapshot.mixed,
         dayone_version=installed_version("dayone"),
     )
     with publishing(out / recipe.task / recipe.version) as directory:

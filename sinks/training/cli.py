@@ -10,6 +10,8 @@ from personas.console import told_errors
 from personas.errors import TrainingError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sinks.training.build import Built
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -74,6 +76,30 @@ def build(
     valid: Annotated[float, typer.Option(help="Share of the users to tune on.")] = 0.1,
     test: Annotated[float, typer.Option(help="Share of the users to judge on.")] = 0.1,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    core: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Real rows: Parquet, CSV, JSON-lines, a directory, DB.duckdb::T.")
+    ] = None,
+    map_file: Annotated[
+        str | None, typer.Option("--map", metavar="FILE", help="YAML: the core's columns, events, times, items.")
+    ] = None,
+    core_key: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Key of the core's pseudonyms. [STORE.core-key]")
+    ] = None,
+    session_gap: Annotated[
+        float | None, typer.Option(metavar="MINUTES", help="Pause that ends a session of a core without sessions. [30]")
+    ] = None,
+    mix: Annotated[str | None, typer.Option(help="accumulate (default), augment or replace.")] = None,
+    ratio: Annotated[float | None, typer.Option(help="Synthetic users per core user at most. [10]")] = None,
+    prior_users: Annotated[
+        float | None, typer.Option(help="Core users that all synthetic ones together count for. [1000]")
+    ] = None,
+    thin: Annotated[int | None, typer.Option(help="augment: core sessions that a segment should have. [30]")] = None,
+    judge: Annotated[
+        str | None, typer.Option(help="Users in valid and test: core (default with a core), all or synthetic.")
+    ] = None,
+    knows_it_collapses: Annotated[
+        bool, typer.Option("--i-know-this-collapses", help="Needed for --mix replace.")
+    ] = False,
     memory_limit: Annotated[str, typer.Option(help="Memory that DuckDB may take.")] = "3GB",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object for machines.")] = False,
 ) -> None:
@@ -86,20 +112,29 @@ def build(
         from sinks.store import Store
         from sinks.training.build import Order
         from sinks.training.build import build as build_set
+        from sinks.training.core.wishes import Wishes, granted
         from sinks.training.registry import form_of, options_of, task_of
         from sinks.training.split import split_of
 
         wanted = task_of(task)
+        place = load_settings(store=store).place
+        wishes = Wishes(
+            core, _path(map_file), _path(core_key), session_gap, mix, ratio, prior_users, thin, judge,
+            knows_it_collapses,
+        )  # fmt: skip
+        real, mixing, judged_by = granted(wishes, place)
         order = Order(
             task=wanted,
             options=options_of(wanted, _pairs(option or [])),
             product=product,
             runs=tuple(run or ()),
-            split=split_of(by=split, valid=valid, test=test, seed=seed),
+            split=split_of(by=split, valid=valid, test=test, seed=seed, judge=judged_by),
             form=form_of(form),
+            core=real,
+            mixing=mixing,
         )
         with (
-            Store.open(load_settings(store=store).place, read_only=True, memory_limit=memory_limit) as database,
+            Store.open(place, read_only=True, memory_limit=memory_limit) as database,
             progress_of(f"Building {task}", quiet=as_json) as progress,
         ):
             built = build_set(database, order, Path(out), progress)
@@ -116,6 +151,12 @@ def _tell(built: Built, as_json: bool) -> None:
     rows = ", ".join(f"{count:,} {split}" for split, count in built.rows.items())
     typer.echo(f"{built.directory}: {rows} rows.")
     typer.echo(f'Next: python -c "from sinks.training import read; print(read({str(built.directory)!r}).train.schema)"')
+
+
+def _path(given: str | None) -> Path | None:
+    from pathlib import Path
+
+    return None if given is None else Path(given)
 
 
 def _pairs(given: list[str]) -> dict[str, str]:

@@ -10,7 +10,9 @@ import pyarrow as pa
 from personas.errors import TrainingError
 from sinks.database import open_file
 from sinks.place import MEMORY
+from sinks.training.core.taking import Core
 from sinks.training.form import DATA, Form, read_columns
+from sinks.training.mixing import Mixing
 from sinks.training.registry import all_forms
 from sinks.training.selection import choose, shards, use_shard
 from sinks.training.split import SPLITS, Split
@@ -23,10 +25,11 @@ _HINT = "Name a directory that `dayone build` told of: <out>/<task>/<version>, i
 
 
 def load_sets(
-    store: Store, task: Task, options: Options, product: str | None, runs: tuple[str, ...], split: Split
-) -> list[pa.Table]:
+    store: Store, task: Task, options: Options, product: str | None, runs: tuple[str, ...], split: Split,
+    core: Core | None = None, mixing: Mixing | None = None,
+) -> list[pa.Table]:  # fmt: skip
     """One table per split, rows in the order of the files that `build` would write."""
-    choose(store, product=product, runs=runs, split=split)
+    choose(store, product=product, runs=runs, split=split, core=core, mixing=mixing)
     query = task.query(options)
     return [pa.concat_tables(_tables(store, query, name)) for name in SPLITS]
 

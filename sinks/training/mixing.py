@@ -111,10 +111,11 @@ def mix(store: Store, core: Core, mixing: Mixing, product: str) -> dict[str, Any
 
 
 def _keep_where_thin(store: Store, thin: int) -> None:
-    """Of each segment, synthetic users in the order of their hash until it has `thin` sessions with those of the core."""
+    """Of each segment, synthetic users in the order of their hash until it has `thin` sessions with the core's."""
     store.query(
         f"CREATE OR REPLACE TEMP TABLE filled AS WITH segments AS ({_SEGMENTS}), "  # noqa: S608 - text of ours
-        "real AS (SELECT device, quarter, step, sum(sessions) AS had FROM segments WHERE origin = 'core' GROUP BY ALL), "
+        "real AS (SELECT device, quarter, step, sum(sessions) AS had FROM segments WHERE origin = 'core' "
+        "GROUP BY ALL), "
         "ranked AS (SELECT *, coalesce(sum(sessions) OVER (PARTITION BY device, quarter, step "
         f"ORDER BY {_HASH}, run_id, user_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before "
         "FROM segments WHERE origin = 'synthetic') "
@@ -156,7 +157,7 @@ def check_ancestors(store: Store, has_core: bool) -> None:
     if orphans:
         listed = ", ".join(f"{row['run_id']} (generation {row['generation']})" for row in orphans)
         raise TrainingError(
-            f"{listed}: made by models that were fitted on synthetic rows, with no real data among the ancestors. A set "
-            "of these would be a copy of a copy.",
+            f"{listed}: made by models that were fitted on synthetic rows, with no real data among the ancestors. A "
+            "set of these would be a copy of a copy.",
             hint="Mix real rows in with --core, or leave these runs out with --run.",
         )

@@ -39,6 +39,13 @@ class Snapshot:
     mixing: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def mixed(self) -> dict[str, Any]:
+        """What of the mixing decides the rows: all but how the core's files are called."""
+        if not self.mixing:
+            return {}
+        return {**self.mixing, "core": {name: told for name, told in self.mixing["core"].items() if name != "files"}}
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of what the rows depend on."""
         return fingerprint([self.product, [run["run_id"] for run in self.runs], self.offsets, self.events])
@@ -76,7 +83,8 @@ def choose(
     store.query(
         "CREATE OR REPLACE TEMP TABLE chosen_users_all AS "
         "SELECT run_id, user_id, min(time) AS first_seen, max(time) AS last_seen, count(*) AS events, "
-        "'synthetic' AS origin, any_value(generator) AS generator, max(generation) AS generation, 1.0 AS mixing_weight "
+        "'synthetic' AS origin, any_value(generator) AS generator, max(generation) AS generation, "
+        "1.0::DOUBLE AS mixing_weight "
         "FROM events SEMI JOIN chosen_runs USING (run_id) WHERE product = ? GROUP BY ALL ORDER BY run_id, user_id",
         [chosen_product],
     )

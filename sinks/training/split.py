@@ -49,12 +49,14 @@ def split_of(**given: Any) -> Split:
         where = {"by": "--split: "}.get(name := str((fault["loc"] or ("",))[0]), f"--{name}: " if name else "")
         raise TrainingError(
             f"{where}{fault['msg']} (found {fault['input']!r}).",
-            hint="--split is user or time; --valid and --test are shares that leave something to train on.",
+            hint="--split is user or time; --valid and --test are shares that leave something to train on; --judge is "
+            "core, all or synthetic.",
         ) from error
 
 
 def assignment(split: Split) -> str:
-    """SQL that gives `chosen_users_all` (run_id, user_id, first_seen, last_seen, origin, …) the columns split, until, bucket.
+    """SQL that gives `chosen_users_all` (run_id, user_id, first_seen, last_seen, origin, …) the columns split,
+    until and bucket.
 
     Bound parameters: none. `bucket` is a hash of the user from 0 to 999,999, for cutting a split into shards."""
     if split.by == "user":
@@ -73,7 +75,8 @@ def assignment(split: Split) -> str:
         WITH placed AS (SELECT *, {place} AS place FROM chosen_users_all),
         named AS (
             SELECT * EXCLUDE (place), max(last_seen) OVER (PARTITION BY origin) + INTERVAL 1 MILLISECOND AS last,
-                   CASE WHEN place < {train!r} OR NOT {judges} THEN 'train' WHEN place < {valid!r} THEN 'valid' ELSE 'test' END AS split
+                   CASE WHEN place < {train!r} OR NOT {judges} THEN 'train'
+                        WHEN place < {valid!r} THEN 'valid' ELSE 'test' END AS split
             FROM placed)
         SELECT * EXCLUDE (last), {until} AS until,
                md5_number_lower('{split.seed}/bucket/' || user_id) % 1000000 AS bucket

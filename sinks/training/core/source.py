@@ -48,12 +48,10 @@ def open_source(store: Store, given: str) -> Source:
         template = READERS[files[0].suffix.lower()]
         relation = template.format(files=", ".join(literal(str(file)) for file in files))
     try:
-        described = store.query(f"DESCRIBE SELECT * FROM {relation}").to_pylist()
+        described = store.query(f"DESCRIBE FROM {relation}").to_pylist()
     except StoreError as error:
         raise TrainingError(f"--core {given} cannot be read: {error}", hint=f"Give {_KINDS}.") from error
-    return Source(
-        relation, {row["column_name"]: row["column_type"] for row in described}, tuple(map(_summed, files))
-    )
+    return Source(relation, {row["column_name"]: row["column_type"] for row in described}, tuple(map(_summed, files)))
 
 
 def _files(path: Path) -> list[Path]:

@@ -37,8 +37,8 @@ def likeness(one: str, other: str) -> float:
     """How alike two names are, from 0 to 1: the better of whole names and their words, whatever the order (the ratio of
     Ratcliff and Obershelp, which counts matching blocks instead of single edits)."""
     left, right = (name.lower().replace("-", "_").replace(" ", "_") for name in (one, other))
-    words = ["_".join(sorted(name.split("_"))) for name in (left, right)]
-    return max(SequenceMatcher(None, left, right).ratio(), SequenceMatcher(None, *words).ratio())
+    first, second = ("_".join(sorted(name.split("_"))) for name in (left, right))
+    return max(SequenceMatcher(None, left, right).ratio(), SequenceMatcher(None, first, second).ratio())
 
 
 def suggested_columns(found: Iterable[str]) -> dict[str, str]:
@@ -48,7 +48,8 @@ def suggested_columns(found: Iterable[str]) -> dict[str, str]:
         for role in ("user_id", "time", "event", "session_id", "item_id", "device")
         for column in found
     ]
-    return _matched(pairs, 0.75)
+    found = _matched(pairs, 0.75)
+    return {role: found[role] for role in USUAL if role in found}
 
 
 def suggested_events(theirs: Mapping[str, Habit], ours: Mapping[str, Habit]) -> dict[str, str]:

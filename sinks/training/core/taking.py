@@ -12,8 +12,7 @@ mapped nor properties of the product are not read at all. The store is not writt
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from personas.errors import TrainingError
@@ -38,7 +37,7 @@ class Core:
 
     source: str
     key: bytes
-    map: CoreMap = CoreMap()
+    map: CoreMap = field(default_factory=CoreMap)
 
 
 @dataclass(frozen=True)
@@ -175,7 +174,9 @@ def _properties(store: Store, source: Source, columns: dict[str, str], core: Cor
     taken = {**same, **core.map.properties}
     pairs = ", ".join(f"{literal(name)}, {identifier(column)}" for name, column in taken.items())
     own = f"json_object({pairs})" if pairs else "'{}'::JSON"
-    given = f"coalesce(CAST({identifier(columns['properties'])} AS JSON), '{{}}')" if "properties" in columns else "'{}'"
+    given = (
+        f"coalesce(CAST({identifier(columns['properties'])} AS JSON), '{{}}')" if "properties" in columns else "'{}'"
+    )
     return f"json_merge_patch({given}, {own})"
 
 
@@ -205,7 +206,9 @@ def _name_events(store: Store, core: Core, product: str) -> None:
     odd = {name: new for name, new in core.map.events.items() if new is not None and new not in known}
     if odd:
         raise TrainingError(
-            "; ".join(f"--map: events.{name}: found {new!r}, which {product} does not have" for name, new in odd.items())
+            "; ".join(
+                f"--map: events.{name}: found {new!r}, which {product} does not have" for name, new in odd.items()
+            )
             + ".",
             hint=f"Events of {product}: {', '.join(known)}.",
         )
@@ -222,9 +225,12 @@ def _name_events(store: Store, core: Core, product: str) -> None:
     strange = {name: rows for name, rows in found.items() if name not in known}
     if strange:
         visit = "coalesce(visit, person)"
-        theirs = _habits(store, f"SELECT type, {visit} AS visit, time, tie, row FROM core_rows")
-        ours = _habits(store, "SELECT type, run_id || session_id AS visit, time, sequence AS tie, 0 AS row FROM events "
-                       f"WHERE product = {literal(product)}")  # fmt: skip
+        theirs = _habits(store, f"SELECT type, {visit} AS visit, time, tie, row FROM core_rows")  # noqa: S608
+        ours = _habits(
+            store,
+            "SELECT type, run_id || session_id AS visit, time, sequence AS tie, 0 AS row FROM events "  # noqa: S608
+            f"WHERE product = {literal(product)}",
+        )
         ours = {name: ours.get(name, Habit(0, 0.5)) for name in known}
         guess = suggested_events({name: theirs[name] for name in list(strange)[:50]}, ours)
         listed = ", ".join(f"{name} ({rows:,})" for name, rows in list(strange.items())[:10])
@@ -277,13 +283,14 @@ def _hide_people(store: Store, source: Source, columns: dict[str, str], core: Co
             f"lag(time) OVER (PARTITION BY person ORDER BY time, tie, row) <= {gap} THEN 0 ELSE 1 END AS opens "
             "FROM core_rows)"
         )
+    visit = pseudonym("person || '/' || visit", "core")
     store.query(
         "INSERT INTO core_events WITH people AS (SELECT person, visit, "  # noqa: S608 - text of ours
-        f"{pseudonym('person', 'core')} AS user_id, {pseudonym("person || '/' || visit", 'core')} AS session_id "
+        f"{pseudonym('person', 'core')} AS user_id, {visit} AS session_id "
         "FROM (SELECT DISTINCT person, visit FROM core_rows)) "
         f"SELECT '{RUN}', user_id, session_id, row_number() OVER (PARTITION BY person, visit ORDER BY time, tie, row) "
-        "- 1, time, type, item_id, properties, device FROM core_rows JOIN people USING (person, visit) ORDER BY user_id, time, "
-        "tie, row"
+        "- 1, time, type, item_id, properties, device FROM core_rows JOIN people USING (person, visit) "
+        "ORDER BY user_id, time, tie, row"
     )
     store.query("INSERT INTO core_words SELECT DISTINCT person, 'identifier' FROM core_rows")
     for name in core.map.personal:

@@ -33,9 +33,7 @@ class JsonLines:
     def read(self, database: Database, paths: Sequence[Path], columns: Sequence[Column]) -> pa.Table:
         """See Form. Values are read as the types of `columns`."""
         types = ", ".join(f"{literal(column.name)}: {literal(column.type)}" for column in columns)
-        return database.query(
-            f"FROM read_json({listed(paths)}, columns = {{{types}}}, format = 'newline_delimited')"
-        )
+        return database.query(f"FROM read_json({listed(paths)}, columns = {{{types}}}, format = 'newline_delimited')")
 
 
 def _value(column: Column) -> str:
