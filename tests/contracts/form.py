@@ -64,6 +64,7 @@ def values(columns: tuple[Column, ...], split: str) -> pa.Table:
         "first": [None if i == 2 else i % 2 == 0 for i in range(COUNT)],
         "words": texts if split != "test" else [*texts[:-1], "seen by the test alone"],
         "last_seen": [None, *[MOMENT.replace(microsecond=i) for i in range(COUNT - 1)]],
+        "item_id": texts,
         "trail": [None, [], [None], *[[text, None, "x"] for text in TEXTS[: COUNT - 3]]],
         "gaps": [None, [], [0.1 + 0.2], *[[float(i), None] for i in range(COUNT - 3)]],
         "turns": [None, [], *[[{"speaker": "user", "words": text}] for text in TEXTS[: COUNT - 2]]],
@@ -110,13 +111,13 @@ class FormContract:
 
     def columns(self, form: Form) -> tuple[Column, ...]:
         """The most that it holds."""
-        held = [columns for columns in (NESTED, TABULAR, self.interactions()) if not form.objection(columns)]
+        held = [columns for columns in (NESTED, TABULAR, self.interactions(TABULAR)) if not form.objection(columns)]
         assert held, f"{form.name} holds nothing"
         return held[0]
 
-    def interactions(self) -> tuple[Column, ...]:
+    def interactions(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
         names = {"words": Column("item_id", "feature", "VARCHAR", "The item")}
-        return tuple(names.get(column.name, column) for column in TABULAR)
+        return tuple(names.get(column.name, column) for column in columns)
 
     def rows(self, form: Form, folder: Path) -> Rows:
         return made(folder, self.columns(form))

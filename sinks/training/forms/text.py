@@ -49,6 +49,6 @@ def translate(
     return tuple(parts)
 
 
-def listed(paths: Sequence[Path]) -> str:
+def listed(paths: Sequence[Path | str]) -> str:
     """The paths as a list in SQL."""
     return f"[{', '.join(literal(str(path)) for path in paths)}]"
