@@ -106,8 +106,7 @@ def _body(database: Database, rows: Rows) -> str:
     source = f"read_parquet({listed(rows.paths())})"
     with database.speaking():
         origins = database.execute(
-            "SELECT origin, generator, generation, count(*) "
-            f"FROM {source} GROUP BY ALL ORDER BY ALL"  # noqa: S608
+            f"SELECT origin, generator, generation, count(*) FROM {source} GROUP BY ALL ORDER BY ALL"  # noqa: S608
         )
     lines = [
         f"# {rows.task} of {rows.product}",

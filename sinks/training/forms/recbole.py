@@ -69,7 +69,9 @@ class RecBole:
             *(each for each in _ITEM_COLUMNS if each.name not in taken),
         ]
         with database.registered(rows.items):
-            query = r"SELECT * REPLACE (regexp_split_to_array(trim(title), '\s+') AS title) FROM incoming ORDER BY item_id"
+            query = (
+                r"SELECT * REPLACE (regexp_split_to_array(trim(title), '\s+') AS title) FROM incoming ORDER BY item_id"
+            )
             _copy(database, items, query, folder / f"{rows.task}.item")
         config = _config(rows, [part.split for part in parts], {"inter": kept, "user": users, "item": items})
         (folder / f"{rows.task}.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")

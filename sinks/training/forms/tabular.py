@@ -36,7 +36,9 @@ def objection(columns: Sequence[Column]) -> str:
     """Why rows with these columns are no table of numbers; empty where they are."""
     for column in columns:
         if column.role in ("feature", "label") and is_nested(column):
-            return f"the {column.role} {column.name} is a list or a structure ({column.type}), not one number or category"
+            return (
+                f"the {column.role} {column.name} is a list or a structure ({column.type}), not one number or category"
+            )
     for role in ("feature", "label"):
         if not any(column.role == role for column in columns):
             return f"there is no {role}"

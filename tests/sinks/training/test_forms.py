@@ -160,7 +160,8 @@ def test_huggingface_is_what_load_dataset_reads(
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     rows = made(tmp_path / "rows", NESTED, splits=("train", "train", "valid"))
     form_of("huggingface").write(database, rows, tmp_path / "set")
     declared = datasets.load_dataset_builder(str(tmp_path / "set"), cache_dir=str(tmp_path / "cache")).info
