@@ -244,6 +244,18 @@ COMMENT ON TABLE audit_head IS 'One row: the number and hash of the last entry o
 INSERT INTO audit_head VALUES (0, '0000000000000000000000000000000000000000000000000000000000000000');
 """
 
+#: What gates found of runs, and what people said to it; read by every build.
+_QUARANTINE = """
+CREATE TABLE quarantine (
+    run_id VARCHAR NOT NULL, product VARCHAR NOT NULL, quarantined TIMESTAMPTZ NOT NULL, reason VARCHAR NOT NULL,
+    figures JSON NOT NULL, released TIMESTAMPTZ, release_reason VARCHAR);
+COMMENT ON TABLE quarantine IS 'Runs that a gate put aside: they go into no training set until they are released';
+COMMENT ON COLUMN quarantine.reason IS 'What was found, in words';
+COMMENT ON COLUMN quarantine.figures IS 'The verdict of the gate: figure, threshold, and where';
+COMMENT ON COLUMN quarantine.released IS 'When somebody let it in again; null: it is put aside';
+COMMENT ON COLUMN quarantine.release_reason IS 'Why';
+"""
+
 #: Every step by name, in the order of application, and which kinds of store take it.
 _STEPS = (
     ("tables", _TABLES, "every"),
@@ -253,6 +265,7 @@ _STEPS = (
     ("ledger", _LEDGER, "lake"),
     ("declarations", _DECLARATIONS, "every"),
     ("audit_log", _AUDIT_LOG, "every"),
+    ("quarantine", _QUARANTINE, "every"),
 )
 #: The steps of a DuckDB file, and those of a lake.
 MIGRATIONS: tuple[tuple[str, str], ...] = tuple((name, script) for name, script, kind in _STEPS if kind == "every")

@@ -168,7 +168,7 @@ def _properties(store: Store, source: Source, columns: dict[str, str], core: Cor
     """SQL for the JSON of a row's properties: mapped columns, and those that are called as a property of the product
     is. Absent values are absent properties."""
     known = store.query(
-        "SELECT DISTINCT column_name FROM duckdb_columns() WHERE schema_name = ? ORDER BY ALL", [product]
+        "SELECT DISTINCT property FROM event_properties WHERE product = ? ORDER BY ALL", [product]
     ).column(0)
     same = {name: name for name in known.to_pylist() if name in source.columns and name not in columns.values()}
     taken = {**same, **core.map.properties}
@@ -200,7 +200,7 @@ def _check_rows(store: Store, core: Core) -> None:
 def _name_events(store: Store, core: Core, product: str) -> None:
     """The product's names for events; a core with others is refused, with a map that can be pasted."""
     known = store.query(
-        "SELECT view_name AS type FROM duckdb_views() WHERE schema_name = ? UNION "
+        "SELECT type FROM event_types WHERE product = ? UNION "
         "SELECT DISTINCT type FROM events WHERE product = ? ORDER BY ALL", [product, product]
     ).column(0).to_pylist()  # fmt: skip
     odd = {name: new for name, new in core.map.events.items() if new is not None and new not in known}
@@ -315,11 +315,6 @@ def _fill_sessions(store: Store, core: Core, product: str) -> None:
 
 
 def _conversion(store: Store, product: str) -> str:
-    """The event of which the product's own sessions say that they converted; the funnel's last step where none has."""
-    found = store.query(
-        "SELECT type FROM (SELECT type, run_id, session_id FROM events WHERE product = ? GROUP BY ALL) JOIN "
-        "(SELECT run_id, session_id, converted FROM sessions WHERE product = ?) USING (run_id, session_id) "
-        "GROUP BY type HAVING bool_and(converted) ORDER BY count(*) DESC, type LIMIT 1", [product, product]
-    ).column(0).to_pylist()  # fmt: skip
-    steps = store.query("SELECT type FROM funnel_steps WHERE product = ? ORDER BY step DESC LIMIT 1", [product])
-    return str([*found, *steps.column(0).to_pylist(), ""][0])
+    """The event that the product lives on; empty where its pack was loaded by an older sink, which kept none."""
+    found = store.query("SELECT type FROM event_types WHERE product = ? AND conversion ORDER BY type", [product])
+    return str([*found.column(0).to_pylist(), ""][0])
