@@ -12,12 +12,14 @@ import typer
 
 from personas.console import told_errors
 from sinks.dead_letters.cli import app as dead_letters
+from sinks.lake_cli import app as lake
 
 if TYPE_CHECKING:
     from sinks.place import Place
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(dead_letters, name="dlq", help="Dead letters: what could not be decoded. List, show, send again.")
+app.add_typer(lake, name="lake", help="A lake's upkeep: its snapshots, small files into large ones, old ones away.")
 
 STORE = Annotated[
     str | None,

@@ -8,13 +8,15 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from personas.errors import StoreError
 from sinks.ledger import LakeLedger
+from sinks.maintenance import Upkeep, compact, expire, snapshots
 from sinks.mishaps import Conflict, Fenced
-from sinks.place import Place
+from sinks.place import Place, place_of
 from sinks.store import Store
 from tests.contracts.sink_exactly_once import DECODER, event_ids, ids
 from tests.sinks.making import EVENTS, USERS, batch_of, events, message
@@ -127,6 +129,41 @@ class ManyWriters:
                 assert before.positions("c") == {(EVENTS, 0): 20}
         with pytest.raises(StoreError, match="No snapshot found"):
             Store.open(place, at="1000000")
+
+    def test_small_files_become_large_ones_beside_a_sink_and_nothing_is_lost(self, two: tuple[Store, Store]) -> None:
+        store, other = two
+        records = events(8 * 40)
+        for start in range(0, 240, 40):
+            store.commit(DECODER.decode([batch_of(EVENTS, records[start : start + 40], start)]), "c")
+        [now] = store.query("SELECT id FROM lake.current_snapshot()").column(0).to_pylist()
+        failures = []
+
+        def tidy() -> None:
+            try:
+                done.append(compact(other.database))
+            except StoreError as error:
+                failures.append(error)
+
+        done: list[Upkeep] = []
+        thread = threading.Thread(target=tidy)
+        thread.start()
+        for start in (240, 280):
+            store.commit(DECODER.decode([batch_of(EVENTS, records[start : start + 40], start)]), "c")
+        thread.join()
+        assert not failures, failures
+        done.append(compact(other.database))
+        assert done[-1].files_after < 8 <= done[0].files_before + 2
+        assert ids(store) == event_ids(8 * 40)
+        assert snapshots(other.database, 100)[-1].number == 0
+        tried = expire(other.database, timedelta(0), dry_run=True)
+        later = datetime.now(UTC) + timedelta(seconds=60)
+        expired = expire(other.database, timedelta(0), grace=timedelta(0), now=later)
+        assert (tried.snapshots, tried.removed) == (expired.snapshots, []), tried
+        assert expired.snapshots and expired.removed, expired
+        assert ids(store) == event_ids(8 * 40)
+        assert store.positions("c") == {(EVENTS, 0): 8 * 40}
+        with pytest.raises(StoreError, match="No snapshot found"):
+            Store.open(place_of(store.path), at=str(now))
 
     def test_a_reader_cannot_change_anything(self, place: Place) -> None:
         Store.open(place).close()
