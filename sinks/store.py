@@ -92,7 +92,7 @@ class Store:
             else:
                 database = open_file(place.target, read_only=read_only, memory_limit=memory_limit)
             try:
-                upgrade(database, known, read_only=read_only)
+                upgrade(database, known, read_only=read_only, as_it_was=bool(at))
                 if not read_only:
                     audit_spool.take_in(database, place)
             except StoreError:

@@ -16,11 +16,16 @@ log = logging.getLogger("dayone.sink.store")
 Migrations = tuple[tuple[str, str], ...]
 
 
-def upgrade(database: Database, migrations: Migrations, *, read_only: bool) -> None:
-    """Apply what is missing. StoreError where the schema is newer than this program (then nothing is changed), where
-    the database is somebody else's, and where it would have to be changed but is `read_only`."""
+def upgrade(database: Database, migrations: Migrations, *, read_only: bool, as_it_was: bool = False) -> None:
+    """Apply what is missing; nothing to a lake `as_it_was` at an earlier time, which had what it had.
+
+    StoreError where the schema is newer than this program (then nothing is changed), where the database is somebody
+    else's, and where it would have to be changed but is `read_only`.
+    """
     with database.speaking():
         lacking = pending(database, migrations)
+        if as_it_was:
+            return
         if lacking and read_only:
             raise StoreError(
                 f"{database.path}: the database lacks the migrations {', '.join(name for name, _ in lacking)}.",
