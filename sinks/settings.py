@@ -16,6 +16,9 @@ from personas.errors import SettingsError
 from personas.settings import describe_faults
 from sinks.place import Place, place_of
 
+#: What a training set says of its terms where nothing was stated.
+NO_LICENSE = "None stated: ask whoever gave you this set"
+
 
 class SinkSettings(KafkaSettings, BaseSettings):
     """What can be set, with its unit; names in capitals behind DAYONE_ are the variables."""
@@ -46,6 +49,10 @@ class SinkSettings(KafkaSettings, BaseSettings):
     sink_serve: bool = Field(True, description="Answer readers (`dayone sql`) while the sink writes")
     sink_serve_host: str = Field("127.0.0.1", min_length=1, description="Address on which readers are answered")
     sink_serve_port: int = Field(0, ge=0, le=65535, description="Port on which readers are answered; 0: a free one")
+    keys: str = Field("~/.config/dayone", min_length=1, description="Directory of the key that signs training sets")
+    publisher: str = Field("unnamed", min_length=1, description="Who publishes training sets, for their manifests")
+    license: str = Field(NO_LICENSE, min_length=1, description="Their terms: an SPDX identifier, an address or a text")
+    retention: str = Field("Not stated", min_length=1, description="How long training sets may be kept, in words")
     log_format: Literal["text", "json"] = Field("text", description="text or json")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug to error")
 

@@ -41,6 +41,7 @@ HOMES = {
         "sinks/dead_letters/topics.py",
         "sinks/membership.py",
     ),
+    "cryptography": ("sinks/training/papers/keys.py",),
     "duckdb": ("sinks/database.py",),
     "faststream": ("simulator/control.py", "sinks/subscriber.py"),
     "kafka": ("simulator/topic_admin.py", "simulator/producer.py", "simulator/sender.py"),

@@ -30,6 +30,9 @@ from sinks.training.core.taking import Core
 from sinks.training.form import Form, Part, Rows
 from sinks.training.forms.parquet import ParquetForm
 from sinks.training.mixing import Mixing
+from sinks.training.papers.command import command_of
+from sinks.training.papers.facts import gather
+from sinks.training.papers.papers import UNSIGNED, Papers, write_papers
 from sinks.training.recipe import Recipe
 from sinks.training.selection import Snapshot, choose
 from sinks.training.split import Split
@@ -72,7 +75,13 @@ class Built:
         return totals
 
 
-def build(store: Store, order: Order, out: Path, progress: Progress = lambda done, of, rows: None) -> Built:
+def build(
+    store: Store,
+    order: Order,
+    out: Path,
+    progress: Progress = lambda done, of, rows: None,
+    papers: Papers = UNSIGNED,
+) -> Built:
     """Build `<out>/<task>/<version>`. TrainingError where there is nothing to build from or the version exists."""
     columns = order.task.columns(order.options)
     if objection := order.form.objection(columns):
@@ -105,7 +114,12 @@ def build(store: Store, order: Order, out: Path, progress: Progress = lambda don
             )
         items = store.query("FROM chosen_items ORDER BY item_id")
         rows = Rows(recipe.task, snapshot.product, columns, directory, parts, items)
+        facts = gather(
+            store, recipe=recipe, snapshot=snapshot, task=order.task, columns=columns, query=query, paths=rows.paths(),
+            gates=(), command=command_of(recipe), publisher=papers.publisher,
+        )  # fmt: skip
         parts = translate_parts(order.form, rows, directory)
+        write_papers(directory, facts, parts, papers)
     return Built(out / recipe.task / recipe.version, recipe, snapshot, parts)
 
 

@@ -8,6 +8,7 @@ import typer
 
 from personas.console import told_errors
 from personas.errors import TrainingError
+from sinks.training.papers.cli import keys as keys_app
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from sinks.training.build import Built
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+app.add_typer(keys_app, name="keys", help="The key that signs training sets: make it, show its public half.")
 
 STORE = Annotated[str | None, typer.Option("--store", metavar="FILE", help="The DuckDB file. [./dayone.duckdb]")]
+KEYS = Annotated[str | None, typer.Option("--keys", metavar="DIR", help="Where the key is. [~/.config/dayone]")]
 OUT = Annotated[str, typer.Option("--out", metavar="DIR", help="Where the training sets are.")]
 
 
@@ -101,6 +104,8 @@ def build(
         bool, typer.Option("--i-know-this-collapses", help="Needed for --mix replace.")
     ] = False,
     memory_limit: Annotated[str, typer.Option(help="Memory that DuckDB may take.")] = "3GB",
+    keys: KEYS = None,
+    unsigned: Annotated[bool, typer.Option("--unsigned", help="Do not sign, though there is a key.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object for machines.")] = False,
 ) -> None:
     """Build a training set from the store: DIR/TASK/VERSION, immutable, the same bytes whenever it is repeated."""
@@ -113,11 +118,13 @@ def build(
         from sinks.training.build import Order
         from sinks.training.build import build as build_set
         from sinks.training.core.wishes import Wishes, granted
+        from sinks.training.papers.ordering import papers_of
         from sinks.training.registry import form_of, options_of, task_of
         from sinks.training.split import split_of
 
         wanted = task_of(task)
-        place = load_settings(store=store).place
+        settings = load_settings(store=store, keys=keys)
+        place = settings.place
         wishes = Wishes(
             core, _path(map_file), _path(core_key), session_gap, mix, ratio, prior_users, thin, judge,
             knows_it_collapses,
@@ -137,19 +144,21 @@ def build(
             Store.open(place, read_only=True, memory_limit=memory_limit) as database,
             progress_of(f"Building {task}", quiet=as_json) as progress,
         ):
-            built = build_set(database, order, Path(out), progress)
-        _tell(built, as_json)
+            papers = papers_of(settings, unsigned=unsigned, done_with=database)
+            built = build_set(database, order, Path(out), progress, papers)
+        _tell(built, papers.key is not None, as_json)
 
 
-def _tell(built: Built, as_json: bool) -> None:
+def _tell(built: Built, signed: bool, as_json: bool) -> None:
     if as_json:
         import json
 
-        answer = {"directory": str(built.directory), "version": built.recipe.version, "rows": built.rows}
+        where = {"directory": str(built.directory), "version": built.recipe.version}
+        answer = {**where, "rows": built.rows, "signed": signed}
         typer.echo(json.dumps(answer))
         return
     rows = ", ".join(f"{count:,} {split}" for split, count in built.rows.items())
-    typer.echo(f"{built.directory}: {rows} rows.")
+    typer.echo(f"{built.directory}: {rows} rows, {'signed' if signed else 'unsigned (dayone keys new makes a key)'}.")
     typer.echo(f'Next: python -c "from sinks.training import read; print(read({str(built.directory)!r}).train.schema)"')
 
 
