@@ -8,6 +8,7 @@ import typer
 
 from personas.console import told_errors
 from personas.errors import TrainingError
+from sinks.training.papers.cli import audit as audit_app
 from sinks.training.papers.cli import keys as keys_app
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from sinks.training.build import Built
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+app.add_typer(audit_app, name="audit", help="Is a set what it says it is, and where does it come from?")
 app.add_typer(keys_app, name="keys", help="The key that signs training sets: make it, show its public half.")
 
 STORE = Annotated[str | None, typer.Option("--store", metavar="FILE", help="The DuckDB file. [./dayone.duckdb]")]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from sinks.audit_log import Note
 from sinks.store import Store
 from sinks.training.build import Built, Order, build
 from sinks.training.papers.facts import Publisher
@@ -22,8 +24,9 @@ def told_store() -> Store:
     return store
 
 
-def built_set(store: Store, out: Path, key: SigningKey | None = None, form: str = "parquet") -> Built:
+def built_set(store: Store, out: Path, key: SigningKey | None = None, form: str = "parquet",
+              keep: Callable[[Sequence[Note]], object] | None = None) -> Built:  # fmt: skip
     """A set of next events with its papers, told to the store's audit log."""
     task = task_of("next_event")
-    papers = Papers(key=key, publisher=Publisher("Fictional Shop Ltd", "CC0-1.0", "two years"), keep=store.note)
+    papers = Papers(key=key, publisher=Publisher("Fictional Shop Ltd", "CC0-1.0", "two years"), keep=keep or store.note)
     return build(store, Order(task, task.options(), form=form_of(form)), out, papers=papers)
