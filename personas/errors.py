@@ -12,6 +12,7 @@
     ├── ControlError               7   a steering command was refused
     ├── TrainingError              8   a training set cannot be built or read
     │   └── GateError              9   a gate holds it back
+    │       └── PoisonError        9   because of runs that are put aside
     ├── AuditError                10   a signature, a sum, a lineage or an audit log does not hold
     └── TutorError                11   the language model cannot be asked, or its answer cannot be used
         └── BudgetError           12   the ceiling of dollars is reached
@@ -22,6 +23,7 @@ Exit code 0 is success and 130 is an interruption (Ctrl-C, SIGTERM) after a clea
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 #: The same for `dayone --help`.
 EXIT_CODES = """\b
@@ -139,6 +141,16 @@ class GateError(TrainingError):
     """A gate found the data not fit to be published; nothing was."""
 
     exit_code = 9
+
+
+class PoisonError(GateError):
+    """A gate found runs that must go into no training set. `suspects` gives each its reason, `figures` is the gate's
+    verdict."""
+
+    def __init__(self, message: str, *, suspects: dict[str, str], figures: dict[str, Any], hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.suspects = suspects
+        self.figures = figures
 
 
 class AuditError(DayoneError):

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,8 @@ from personas.provenance import fingerprint
 from sinks.training.core.taking import Core
 from sinks.training.form import Form, Part, Rows
 from sinks.training.forms.parquet import ParquetForm
+from sinks.training.gates.gate import Evidence, Verdict
+from sinks.training.gates.judging import judge, require, rows_of
 from sinks.training.mixing import Mixing
 from sinks.training.papers.command import command_of
 from sinks.training.papers.facts import gather
@@ -55,6 +57,7 @@ class Order:
     form: Form = field(default_factory=ParquetForm)
     core: Core | None = None
     mixing: Mixing | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class Built:
     recipe: Recipe
     snapshot: Snapshot
     parts: tuple[Part, ...]
+    verdicts: tuple[Verdict, ...] = ()
 
     @property
     def rows(self) -> dict[str, int]:
@@ -92,6 +96,10 @@ def build(
     snapshot = choose(
         store, product=order.product, runs=order.runs, split=order.split, core=order.core, mixing=order.mixing
     )
+    allowed: dict[str, str] = getattr(order.task, "shortcuts", {})
+    evidence = Evidence(store, snapshot.product, columns, allowed=allowed)
+    verdicts = judge(evidence, "runs", order.thresholds)
+    require(verdicts)
     query = order.task.query(order.options)
     recipe = Recipe(
         task=order.task.name,
@@ -114,13 +122,16 @@ def build(
             )
         items = store.query("FROM chosen_items ORDER BY item_id")
         rows = Rows(recipe.task, snapshot.product, columns, directory, parts, items)
+        with rows_of(rows) as made:
+            verdicts += judge(replace(evidence, rows=made), "rows", order.thresholds)
+        require(verdicts)
         facts = gather(
             store, recipe=recipe, snapshot=snapshot, task=order.task, columns=columns, query=query, paths=rows.paths(),
-            gates=(), command=command_of(recipe), publisher=papers.publisher,
+            gates=tuple(verdict.told() for verdict in verdicts), command=command_of(recipe), publisher=papers.publisher,
         )  # fmt: skip
         parts = translate_parts(order.form, rows, directory)
         write_papers(directory, facts, parts, papers)
-    return Built(out / recipe.task / recipe.version, recipe, snapshot, parts)
+    return Built(out / recipe.task / recipe.version, recipe, snapshot, parts, verdicts)
 
 
 @contextmanager

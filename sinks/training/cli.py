@@ -8,6 +8,7 @@ import typer
 
 from personas.console import told_errors
 from personas.errors import TrainingError
+from sinks.training.gates.cli import app as gates_app
 from sinks.training.papers.cli import audit as audit_app
 from sinks.training.papers.cli import keys as keys_app
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(audit_app, name="audit", help="Is a set what it says it is, and where does it come from?")
+app.add_typer(gates_app)
 app.add_typer(keys_app, name="keys", help="The key that signs training sets: make it, show its public half.")
 
 STORE = Annotated[str | None, typer.Option("--store", metavar="FILE", help="The DuckDB file. [./dayone.duckdb]")]
@@ -105,6 +107,7 @@ def build(
     knows_it_collapses: Annotated[
         bool, typer.Option("--i-know-this-collapses", help="Needed for --mix replace.")
     ] = False,
+    gate: Annotated[str | None, typer.Option(metavar="FILE", help="YAML: other thresholds for gates.")] = None,
     memory_limit: Annotated[str, typer.Option(help="Memory that DuckDB may take.")] = "3GB",
     keys: KEYS = None,
     unsigned: Annotated[bool, typer.Option("--unsigned", help="Do not sign, though there is a key.")] = False,
@@ -120,7 +123,9 @@ def build(
         from sinks.training.build import Order
         from sinks.training.build import build as build_set
         from sinks.training.core.wishes import Wishes, granted
+        from sinks.training.gates.judging import load_thresholds
         from sinks.training.papers.ordering import papers_of
+        from sinks.training.quarantine import putting_aside
         from sinks.training.registry import form_of, options_of, task_of
         from sinks.training.split import split_of
 
@@ -141,8 +146,10 @@ def build(
             form=form_of(form),
             core=real,
             mixing=mixing,
+            thresholds=load_thresholds(Path(gate)) if gate else {},
         )
         with (
+            putting_aside(place),
             Store.open(place, read_only=True, memory_limit=memory_limit) as database,
             progress_of(f"Building {task}", quiet=as_json) as progress,
         ):

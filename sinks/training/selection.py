@@ -78,7 +78,7 @@ def choose(
             f"{store.path} has no events of run {missing[0]!r} of {chosen_product}.",
             hint=f"Runs with events: {', '.join(known)}.",
         )
-    wanted = sorted(set(runs)) or known
+    wanted = _let_in(store, sorted(set(runs)), known)
     store.query("CREATE OR REPLACE TEMP TABLE chosen_runs AS SELECT unnest(?) AS run_id", [wanted])
     store.query(
         "CREATE OR REPLACE TEMP TABLE chosen_users_all AS "
@@ -96,6 +96,23 @@ def choose(
     if mixed.get("strategy") == "replace":
         store.query("DELETE FROM split_users WHERE split = 'train' AND origin = 'core'")
     return _snapshot(store, chosen_product, wanted, mixed)
+
+
+def _let_in(store: Store, named: list[str], known: list[str]) -> list[str]:
+    """The runs that go in: those named, or all; none that is in quarantine."""
+    aside = set(store.query("SELECT run_id FROM quarantine WHERE released IS NULL").column(0).to_pylist())
+    if odd := [run for run in named if run in aside]:
+        raise TrainingError(
+            f"Run {odd[0]} is in quarantine: it goes into no training set.",
+            hint=f"`dayone quarantine list` tells why; `dayone quarantine release {odd[0]} --reason ...` lets it in.",
+        )
+    wanted = named or [run for run in known if run not in aside]
+    if not wanted:
+        raise TrainingError(
+            f"All runs of {store.path} are in quarantine: {', '.join(known)}.",
+            hint="`dayone quarantine list` tells why.",
+        )
+    return wanted
 
 
 def shards(store: Store, split: str) -> int:
