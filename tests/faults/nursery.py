@@ -10,6 +10,7 @@ Order: one JSON line on its input. Answers, a line each: `born PID`, in the orde
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import queue
@@ -164,6 +165,7 @@ def be(order: dict[str, Any]) -> None:
         for number, file in enumerate((null, *files)):
             os.dup2(file, number)
             os.close(file)
+        faulthandler.enable()  # a crash in a library's C code says where
         module, *sys.argv = order["words"]
         if module == "dayone":
             sys.argv = ["dayone", *sys.argv]

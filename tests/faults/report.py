@@ -45,8 +45,8 @@ def as_json(seed: int, seconds: float, outcomes: list[Outcome], soak: Soak | Non
         "seed": seed, "seconds": round(seconds), "kills": kills_of(outcomes), "faults": by_fault(outcomes),
         "series": [
             {"series": one.series, "broker": one.broker, "planned": one.planned, "struck": one.struck.total(),
-             "broker_loss_noticed": one.noticed, "events": one.events, "seconds": round(one.seconds, 1),
-             "result": one.result}
+             "broker_loss_noticed": one.noticed, "client_crashes": one.crashed, "events": one.events,
+             "seconds": round(one.seconds, 1), "result": one.result}
             for one in outcomes
         ],
     }  # fmt: skip
@@ -78,6 +78,8 @@ def show(seed: int, seconds: float, outcomes: list[Outcome], soak: Soak | None) 
             f"{kills_of(outcomes)} kills in {len(outcomes)} series over {seconds:.0f} s; {exact} series left exactly "
             "the rows of an undisturbed run: nothing lost, nothing twice, order kept within each user."
         )
+        if crashes := sum(one.crashed for one in outcomes):
+            console.print(f"{crashes} times a sink crashed within librdkafka when its broker had been replaced.")
     if soak is not None:
         table = Table(title=f"Soak of {soak.seconds:g} s at full load on Apache Kafka: resident memory, MB")
         for name in ("process", "peak", "mean of the second half", "growth in it", "flat"):

@@ -35,6 +35,7 @@ class Outcome:
     struck: Counter[str] = field(default_factory=Counter)
     planned: int = 0
     noticed: int = 0
+    crashed: int = 0
     events: int = 0
     seconds: float = 0.0
     verdict: Verdict | None = None
@@ -112,7 +113,7 @@ def play(
         outcome.trouble = str(error)
     finally:
         starter.end()
-    outcome.struck, outcome.noticed = stage.struck, stage.noticed
+    outcome.struck, outcome.noticed, outcome.crashed = stage.struck, stage.noticed, stage.crashed
     outcome.seconds = time.monotonic() - begun
     return outcome
 
