@@ -34,7 +34,7 @@ from typing import ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-Role = Literal["key", "time", "feature", "label", "weight", "origin"]
+Role = Literal["key", "time", "feature", "propensity", "label", "weight", "origin"]
 RELATIONS = (
     "chosen_events", "chosen_sessions", "chosen_users", "chosen_labels", "chosen_items", "chosen_event_types",
     "chosen_event_properties", "chosen_funnel_steps", "chosen_slate_positions", "chosen_intents",
@@ -46,7 +46,8 @@ class Column:
     """One column of a training set: its name, what it is for, its SQL type, and a sentence about it (with the unit).
 
     `key` columns name the row and are no features; `time` is the moment at which the row is known: features are
-    functions of events at or before it, labels of what comes after (or of the ground truth)."""
+    functions of events at or before it, labels of what comes after (or of the ground truth). `propensity` is how
+    probable it was that there is such a row: for weighing and judging, not for a model to learn from."""
 
     name: str
     role: Role
