@@ -66,15 +66,16 @@ def assignment(split: Split) -> str:
         alike = "OVER (PARTITION BY origin)"
         place = f"(row_number() OVER (PARTITION BY origin ORDER BY first_seen, user_id) - 1) / count(*) {alike}"
         until = (
-            f"CASE split WHEN 'train' THEN coalesce(min(first_seen) FILTER (split <> 'train') {alike}, last) "
-            f"WHEN 'valid' THEN coalesce(min(first_seen) FILTER (split = 'test') {alike}, last) ELSE last END"
+            f"CASE split WHEN 'train' THEN least(min(first_seen) FILTER (split <> 'train') {alike}, last) "
+            f"WHEN 'valid' THEN least(min(first_seen) FILTER (split = 'test') {alike}, last) ELSE last END"
         )
     judges = {"all": "true"}.get(split.judge, f"origin = '{split.judge}'")
     train, valid = 1 - split.valid - split.test, 1 - split.test
     return f"""
         WITH placed AS (SELECT *, {place} AS place FROM chosen_users_all),
         named AS (
-            SELECT * EXCLUDE (place), max(last_seen) OVER (PARTITION BY origin) + INTERVAL 1 MILLISECOND AS last,
+            SELECT * EXCLUDE (place),
+                   max(last_seen) OVER (PARTITION BY origin, run_id) + INTERVAL 1 MILLISECOND AS last,
                    CASE WHEN place < {train!r} OR NOT {judges} THEN 'train'
                         WHEN place < {valid!r} THEN 'valid' ELSE 'test' END AS split
             FROM placed)

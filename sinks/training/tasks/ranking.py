@@ -38,7 +38,7 @@ class Ranking:
 
     name: ClassVar[str] = "ranking"
     summary: ClassVar[str] = "Which of the items shown to a user are opened and converted on; or a table of ratings"
-    grain: ClassVar[str] = "one row per item of a slate that was shown (view=ratings: per user and item that was opened)"
+    grain: ClassVar[str] = "one row per item of a slate that was shown (view=ratings: per user and opened item)"
     kind: ClassVar[Literal["ranking"]] = "ranking"
     options: ClassVar[type[Options]] = RankingOptions
 
