@@ -53,6 +53,7 @@ class SinkSettings(KafkaSettings, BaseSettings):
     publisher: str = Field("unnamed", min_length=1, description="Who publishes training sets, for their manifests")
     license: str = Field(NO_LICENSE, min_length=1, description="Their terms: an SPDX identifier, an address or a text")
     retention: str = Field("Not stated", min_length=1, description="How long training sets may be kept, in words")
+    openlineage: str = Field("", description="Where lineage of builds goes: file:PATH, kafka:TOPIC; empty: nowhere")
     log_format: Literal["text", "json"] = Field("text", description="text or json")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug to error")
 

@@ -13,6 +13,7 @@ that, an exception, Ctrl-C, removes the hidden directory; one that a killed proc
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -24,8 +25,9 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from personas.errors import TrainingError
+from personas.errors import GateError, StoreError, TrainingError
 from personas.provenance import fingerprint
+from sinks.audit_log import note
 from sinks.training.core.taking import Core
 from sinks.training.form import Form, Part, Rows
 from sinks.training.forms.parquet import ParquetForm
@@ -43,6 +45,8 @@ from sinks.training.writing import Progress, translate_parts, write_parts
 
 if TYPE_CHECKING:
     from sinks.store import Store
+
+log = logging.getLogger("dayone.training")
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ def build(
     allowed: dict[str, str] = getattr(order.task, "shortcuts", {})
     evidence = Evidence(store, snapshot.product, columns, allowed=allowed)
     verdicts = judge(evidence, "runs", order.thresholds)
-    require(verdicts)
+    _require(verdicts, order, papers)
     query = order.task.query(order.options)
     recipe = Recipe(
         task=order.task.name,
@@ -124,14 +128,28 @@ def build(
         rows = Rows(recipe.task, snapshot.product, columns, directory, parts, items)
         with rows_of(rows) as made:
             verdicts += judge(replace(evidence, rows=made), "rows", order.thresholds)
-        require(verdicts)
+        _require(verdicts, order, papers)
         facts = gather(
             store, recipe=recipe, snapshot=snapshot, task=order.task, columns=columns, query=query, paths=rows.paths(),
-            gates=tuple(verdict.told() for verdict in verdicts), command=command_of(recipe), publisher=papers.publisher,
+            gates=tuple(verdict.told() for verdict in verdicts), command=command_of(recipe, bool(order.thresholds)),
+            publisher=papers.publisher,
         )  # fmt: skip
         parts = translate_parts(order.form, rows, directory)
         write_papers(directory, facts, parts, papers)
     return Built(out / recipe.task / recipe.version, recipe, snapshot, parts, verdicts)
+
+
+def _require(verdicts: tuple[Verdict, ...], order: Order, papers: Papers) -> None:
+    """GateError where a gate was not passed; the audit log has it then."""
+    try:
+        require(verdicts)
+    except GateError:
+        told = {"verdict": "held back", "gates": [verdict.told() for verdict in verdicts]}
+        try:
+            papers.keep([note("gate", order.task.name, told)])
+        except StoreError as error:
+            log.warning("the audit log does not know that a gate held this set back: %s", error.message)
+        raise
 
 
 @contextmanager

@@ -124,6 +124,7 @@ def build(
         from sinks.training.build import build as build_set
         from sinks.training.core.wishes import Wishes, granted
         from sinks.training.gates.judging import load_thresholds
+        from sinks.training.papers.emitting import emitter, told_build
         from sinks.training.papers.ordering import papers_of
         from sinks.training.quarantine import putting_aside
         from sinks.training.registry import form_of, options_of, task_of
@@ -154,7 +155,10 @@ def build(
             progress_of(f"Building {task}", quiet=as_json) as progress,
         ):
             papers = papers_of(settings, unsigned=unsigned, done_with=database)
-            built = build_set(database, order, Path(out), progress, papers)
+            built = told_build(
+                lambda: build_set(database, order, Path(out), progress, papers),
+                emitter(settings.openlineage, settings.connection), order=order, store=place.name, out=Path(out),
+            )  # fmt: skip
         _tell(built, papers.key is not None, as_json)
 
 

@@ -7,9 +7,9 @@ import shlex
 from sinks.training.recipe import Recipe
 
 
-def command_of(recipe: Recipe) -> str:
+def command_of(recipe: Recipe, thresholds: bool = False) -> str:
     """`dayone build …` with every choice spelled out, the runs by name; the store, the target directory and the
-    place of a core (CORE) are left to whoever repeats it."""
+    place of a core (CORE) or of other thresholds (GATES) are left to whoever repeats it."""
     said = ["dayone", "build", recipe.task, "--product", recipe.product]
     for run_id in recipe.runs:
         if run_id != "core":
@@ -27,4 +27,6 @@ def command_of(recipe: Recipe) -> str:
     split = recipe.split
     said += ["--split", split.by, "--valid", repr(split.valid), "--test", repr(split.test), "--seed", str(split.seed)]
     said += ["--form", recipe.form]
+    if thresholds:
+        said += ["--gate", "GATES"]
     return shlex.join(said)

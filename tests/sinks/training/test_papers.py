@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from personas.errors import AuditError, TrainingError
+from personas.errors import AuditError, GateError, TrainingError
+from sinks.training.build import Order, build
 from sinks.training.papers import keys
 from sinks.training.papers.manifest import MANIFEST, SIGNATURE, sums_of
+from sinks.training.papers.papers import Papers
+from sinks.training.registry import task_of
 from tests.runs import identity_of
 from tests.sinks.training.making import USERS, built_set, told_store
 
@@ -64,6 +67,18 @@ def test_the_manifest_tells_what_an_auditor_asks(tmp_path: Path) -> None:
     for column in manifest["dayone:columns"]:
         assert f"| `{column['name']}` | {column['role']} |" in card
     assert manifest["dayone:command"] in card
+
+
+def test_a_set_that_a_gate_holds_back_is_in_the_log_and_nowhere_else(tmp_path: Path) -> None:
+    task = task_of("next_event")
+    order = Order(task, task.options(), thresholds={"duplicates": -1.0})
+    with told_store() as store:
+        with pytest.raises(GateError):
+            build(store, order, tmp_path, papers=Papers(keep=store.note))
+        [row] = store.query("SELECT subject, details FROM audit_log WHERE action = 'gate'").to_pylist()
+    assert row["subject"] == "next_event"
+    assert json.loads(row["details"])["verdict"] == "held back"
+    assert list(tmp_path.rglob("*.json")) == []
 
 
 def test_a_key_is_for_its_owner_alone_and_never_overwritten(tmp_path: Path) -> None:
