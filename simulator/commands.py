@@ -1,6 +1,7 @@
 """What the simulator's commands do, once their options are read: simulate, broker, control. Speaks to the terminal.
 
-Progress goes to standard error, results to standard output; both are plain where there is no terminal.
+Progress goes to standard error, results to standard output; both are plain where there is no terminal. What takes long
+to load is imported where it is used: `dayone up` has other processes to start first.
 """
 
 from __future__ import annotations
@@ -10,55 +11,31 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from personas.errors import BrokerError, ControlError, SettingsError
 from personas.logs import setup_logging
-from personas.pack import load_pack
-from personas.provenance import RunIdentity
 from simulator.broker import EmbeddedBroker
-from simulator.checkpointer import CheckpointPlan
-from simulator.control import Command, send_command
-from simulator.daemon import Order, run_order, signals_to
-from simulator.options import RunOptions, factor_of, start_of
-from simulator.run import Plan, Run
+from simulator.interruption import signals_to
+from simulator.options import RunOptions
+from simulator.order import Order, order_of, run_of
 from simulator.settings import SimulatorSettings
 
+if TYPE_CHECKING:
+    from simulator.control import Command
+    from simulator.run import Run
+
 INTERRUPTED = 130
-
-
-def make_order(pack_name: str, run: RunOptions, settings: SimulatorSettings, shard: str = "0/1") -> Order:
-    """The order that the options describe. PackError when the pack is wrong, SettingsError when an option is."""
-    start, problem_rate = start_of(run.start), factor_of(run.problems)
-    pack = load_pack(pack_name)
-    identity = RunIdentity(
-        product=pack.product.name,
-        product_version=pack.product.version,
-        pack_fingerprint=pack.fingerprint,
-        seed=run.seed,
-        users=run.users,
-        start=start,
-        problem_rate=problem_rate,
-    )
-    plan = Plan(days=run.days, live=run.live, speed=run.speed, batch_events=settings.simulator_batch_events)
-    return Order(pack, identity, plan, shard, settings.kafka_partitions, _checkpoints(settings))
-
-
-def _checkpoints(settings: SimulatorSettings) -> CheckpointPlan | None:
-    """How often; None where they are not wanted, or would end together with the run: a broker of its own."""
-    if not settings.simulator_checkpoints or settings.kafka_bootstrap_servers is None:
-        return None
-    return CheckpointPlan(settings.simulator_checkpoint_events)
 
 
 def simulate_command(pack_name: str, options: RunOptions, shard: str, settings: SimulatorSettings) -> None:
     """`dayone simulate`."""
     setup_logging(settings.log_format, settings.log_level)
-    order, json_output = make_order(pack_name, options, settings, shard), options.json_output
+    order, json_output = order_of(run_of(pack_name, options), options, settings, shard), options.json_output
+    from simulator.daemon import run_order
+
     if settings.kafka_bootstrap_servers is not None:
         with progress_of(order) as report:
             run = run_order(order, settings, settings.connection, report=report)
@@ -114,6 +91,8 @@ def control_command(
     if name.endswith("-rate") != (value is not None):
         wants = "a factor, such as 2" if name.endswith("-rate") else "no value"
         raise SettingsError(f"{name} takes {wants}", hint="Try: dayone control problem-rate 10")
+    from simulator.control import send_command
+
     replies = send_command(settings.connection, _control_message(name, value, run), timeout=timeout)
     if json_output:
         typer.echo(json.dumps([reply.model_dump(mode="json") for reply in replies]))
@@ -146,10 +125,14 @@ def print_note(text: str) -> None:
 @contextmanager
 def progress_of(order: Order) -> Iterator[Any]:
     """A progress bar over the virtual days of the backfill, on standard error; nothing where that is no terminal."""
+    from rich.console import Console
+
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda run: None
         return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("days"),
         TextColumn("{task.fields[events]:,} events"), TimeElapsedColumn(),

@@ -8,26 +8,24 @@ code is 130. A second one ends at once; the topics are consistent then too, and 
 from __future__ import annotations
 
 import logging
-import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
-from types import FrameType
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 
 from personas.connection import KafkaConnection
 from personas.health import HealthServer
-from personas.pack import Pack
-from personas.provenance import RunIdentity, RunManifest, RunState
+from personas.provenance import RunManifest, RunState
 from personas.topics import CHECKPOINTS, product_topics
 from simulator.checkpoint_records import SLOTS
-from simulator.checkpointer import Checkpointer, CheckpointPlan, go_on, place_of
+from simulator.checkpointer import Checkpointer, go_on, place_of
 from simulator.clock import WallClock
 from simulator.control import Steering, listening
+from simulator.interruption import signals_to
+from simulator.order import Order
 from simulator.partitioner import Shard
 from simulator.producer import EventProducer, MessageProducer
 from simulator.resume import held_manifest, held_positions
-from simulator.run import Plan, Run
+from simulator.run import Run
 from simulator.settings import SimulatorSettings
 from simulator.simulation import Simulation
 from simulator.steering import ARRIVAL_RATE, PROBLEM_RATE
@@ -37,19 +35,6 @@ from simulator.topic_admin import cluster_id_of, provision
 
 MEGABYTE = 1_000_000
 log = logging.getLogger("dayone.simulator")
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a user asked for on the command line: the run, how far and how fast, and which part of it. Without
-    `checkpoints` none are written or used."""
-
-    pack: Pack
-    identity: RunIdentity
-    plan: Plan
-    shard: str = "0/1"
-    partitions: int = 4
-    checkpoints: CheckpointPlan | None = None
 
 
 def run_order(
@@ -133,28 +118,3 @@ def steering_after(run_id: str, earlier: RunManifest | None) -> Steering:
     """The steering of a run that goes on: its rates are those that the run was last steered to."""
     last = {change.command: change.value or 0.0 for change in earlier.steering} if earlier else {}
     return Steering(run_id, arrival_rate=last.get(ARRIVAL_RATE, 1.0), problem_rate=last.get(PROBLEM_RATE, 1.0))
-
-
-@contextmanager
-def signals_to(stop: threading.Event) -> Iterator[list[Callable[[], None]]]:
-    """SIGINT and SIGTERM set the event, and call what the caller puts into the list that this yields; when the event is
-    set already, they raise KeyboardInterrupt. Restored at the end. Outside of the main thread, where signals do not
-    arrive, this does nothing."""
-    asked: list[Callable[[], None]] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-        for call in asked:
-            call()
-
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

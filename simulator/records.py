@@ -11,6 +11,7 @@ its length, attributes, timestamp delta, offset delta, key, value and headers; l
 
 from __future__ import annotations
 
+import functools
 import struct
 import time
 from collections.abc import Iterator
@@ -89,10 +90,16 @@ def _framed(values: pa.Array, keys: pa.Array) -> pa.Buffer:
     suffix = _headers()
     total = 2 + _width(offset) + _width(key) + key + _width(size) + size + len(suffix)
     records = pc.binary_join_element_wise(
-        _varints(total, zero, zero, offset, key), keys, _varints(size), values, pa.scalar(suffix), pa.scalar(b"")
+        _varints(total, zero, zero, offset, key), keys, _varints(size), values, _constant(suffix), _constant(b"")
     )
     _, ends, data = records.buffers()
     return data.slice(0, int(np.frombuffer(ends, dtype=np.int32)[len(records)]))
+
+
+@functools.cache
+def _constant(text: bytes) -> pa.Scalar:
+    """Made once. Where Arrow has to guess a type, it looks on disk for libraries whose objects it might be given."""
+    return pa.scalar(text, pa.binary())
 
 
 def _compressed(data: pa.Buffer) -> bytes:

@@ -74,7 +74,7 @@ def lists(items: pa.Array, counts: npt.NDArray[Any]) -> pa.Array:
     """`[a,b,...]` for each row; `items` holds the fragments of all rows one after the other, `counts` how many each."""
     offsets = np.zeros(len(counts) + 1, dtype=np.int32)
     np.cumsum(counts, out=offsets[1:])
-    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), items), ",")
+    joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), items), constant(","))
     return join("[", joined, "]")
 
 

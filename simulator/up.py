@@ -1,10 +1,13 @@
 """`dayone up` and `dayone demo`: broker, simulator and sink in one command, from a pack to a DuckDB file.
 
 The sink is a process of its own, started with the same program: it shares nothing with the simulator but Kafka, here
-as anywhere. Children get no Ctrl-C from the terminal; they are ended in order, so that nothing is lost: first the
-simulator stops and says so in the run's manifest, then the sink stores what is on the topics and ends by itself, then
-the broker goes. A signal that comes before or after the simulator's own time does the same. Should this process be
-killed, a guardian kills the sink (see `broker`): its database is consistent at any time.
+as anywhere. It is started as soon as the pack is read and the broker answers, so that its libraries are loaded on one
+core while the simulator's are loaded on another.
+
+Children get no Ctrl-C from the terminal; they are ended in order, so that nothing is lost: first the simulator stops
+and says so in the run's manifest, then the sink stores what is on the topics and ends by itself, then the broker goes.
+A signal that comes before or after the simulator's own time does the same. Should this process be killed, a guardian
+kills the sink (see `broker`): its database is consistent at any time.
 """
 
 from __future__ import annotations
@@ -17,20 +20,22 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
 
 from personas.connection import KafkaConnection
 from personas.errors import DayoneError, StoreError
 from personas.logs import setup_logging
 from simulator.broker import EmbeddedBroker, dismiss, guard
-from simulator.commands import INTERRUPTED, make_order, outcome, print_note, progress_of
-from simulator.daemon import Order, run_order, signals_to
+from simulator.commands import INTERRUPTED, outcome, print_note, progress_of
+from simulator.interruption import signals_to
 from simulator.options import RunOptions
-from simulator.run import Run
+from simulator.order import Order, order_of, run_of
 from simulator.settings import SimulatorSettings, child_environment
+
+if TYPE_CHECKING:
+    from simulator.run import Run
 
 MEGABYTE = 1_000_000
 
@@ -40,7 +45,8 @@ def up_command(
 ) -> None:
     """Everything from `pack_name` to `store`; prints the sink's summary at the end."""
     setup_logging(settings.log_format, "warning" if settings.log_level == "info" else settings.log_level)
-    order, json_output = make_order(pack_name, options, settings), options.json_output
+    wanted, json_output = run_of(pack_name, options), options.json_output
+    run_id = wanted[1].run_id
     stop = threading.Event()
     with ExitStack() as stack:
         stack.enter_context(signals_to(stop))
@@ -49,11 +55,11 @@ def up_command(
         if settings.kafka_bootstrap_servers is None:
             broker = stack.enter_context(EmbeddedBroker(port=port))
             connection = broker.connection
-        print_note(f"{order.identity.run_id}: Kafka at {connection.bootstrap_servers}, store {store}")
+        print_note(f"{run_id}: Kafka at {connection.bootstrap_servers}, store {store}")
         print_note(f"ask while it runs: dayone sql --store {shlex.quote(str(store))}")
-        words = ["--store", str(store), "--run", order.identity.run_id, *(["--json"] if json_output else [])]
+        words = ["--store", str(store), "--run", run_id, *(["--json"] if json_output else [])]
         sink = stack.enter_context(sink_process([pack_name, *words], connection, settings, json_output))
-        run = _play(order, settings, connection, broker, sink, stop)
+        run = _play(order_of(wanted, options, settings), settings, connection, broker, sink, stop)
         summary = finish_sink(sink)
         memory = broker.memory_bytes if broker else 0
     _conclude(run, summary, memory, settings, json_output)
@@ -63,6 +69,8 @@ def _play(
     order: Order, settings: SimulatorSettings, connection: KafkaConnection, broker: EmbeddedBroker | None,
     sink: subprocess.Popen[bytes], stop: threading.Event,
 ) -> Run:  # fmt: skip
+    from simulator.daemon import run_order
+
     with progress_of(order) as show:
 
         def report(run: Run) -> None:
@@ -112,8 +120,9 @@ def dayone(*arguments: str) -> list[str]:
 
 def finish_sink(sink: subprocess.Popen[bytes]) -> bytes:
     """Wait until the sink has stored everything; what it printed, where that is captured. StoreError when it failed."""
-    console = Console(stderr=True)
-    if console.is_terminal and sink.stdout is None:
+    from rich.console import Console
+
+    if Console(stderr=True).is_terminal and sink.stdout is None:
         print_note("storing what is still on the topics ...")
     printed, _ = sink.communicate()
     if sink.returncode != 0:

@@ -1,0 +1,67 @@
+"""What a user asked of the simulator: which run, how far and how fast, and which part of it.
+
+An order is made in two steps, because the second loads the engine's libraries, which takes longer than all the rest of
+a start: `run_of` reads the pack and says which run it is, `order_of` adds how it is to be played. `dayone up` starts
+broker and sink between the two, so that they load theirs meanwhile. Importing this module loads none of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from personas.pack import Pack, load_pack
+from personas.provenance import RunIdentity
+from simulator.options import RunOptions, factor_of, start_of
+from simulator.settings import SimulatorSettings
+
+if TYPE_CHECKING:
+    from simulator.checkpointer import CheckpointPlan
+    from simulator.run import Plan
+
+
+@dataclass(frozen=True)
+class Order:
+    """A run to be played, and the plan for it. Without `checkpoints` none are written or used."""
+
+    pack: Pack
+    identity: RunIdentity
+    plan: Plan
+    shard: str = "0/1"
+    partitions: int = 4
+    checkpoints: CheckpointPlan | None = None
+
+
+def run_of(pack_name: str, options: RunOptions) -> tuple[Pack, RunIdentity]:
+    """The run that the options describe. PackError when the pack is wrong, SettingsError when an option is."""
+    start, problem_rate = start_of(options.start), factor_of(options.problems)
+    pack = load_pack(pack_name)
+    identity = RunIdentity(
+        product=pack.product.name,
+        product_version=pack.product.version,
+        pack_fingerprint=pack.fingerprint,
+        seed=options.seed,
+        users=options.users,
+        start=start,
+        problem_rate=problem_rate,
+    )
+    return pack, identity
+
+
+def order_of(
+    run: tuple[Pack, RunIdentity], options: RunOptions, settings: SimulatorSettings, shard: str = "0/1"
+) -> Order:
+    """The order to play that run as the options say."""
+    from simulator.run import Plan
+
+    plan = Plan(days=options.days, live=options.live, speed=options.speed, batch_events=settings.simulator_batch_events)
+    return Order(*run, plan, shard, settings.kafka_partitions, _checkpoints(settings))
+
+
+def _checkpoints(settings: SimulatorSettings) -> CheckpointPlan | None:
+    """How often; None where they are not wanted, or would end together with the run: a broker of its own."""
+    from simulator.checkpointer import CheckpointPlan
+
+    if not settings.simulator_checkpoints or settings.kafka_bootstrap_servers is None:
+        return None
+    return CheckpointPlan(settings.simulator_checkpoint_events)
