@@ -2,8 +2,8 @@
 
 Parts: simulator, sink, readers, end_to_end, memory; all of these where none is named. And resume, which takes some
 minutes: ten million events are sent before the run is killed and started again. And shards, which needs Apache Kafka
-(Java and Maven): the same run by one, two and four simulators. Exit code 0 when everything could be
-measured, whether a goal was met or not; 1 when something could not.
+(Java and Maven): the same run by one, two and four simulators. And lake: one, two and four processes write one. Exit
+code 0 when everything could be measured, whether a goal was met or not; 1 when something could not.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable
 
 from personas.errors import DayoneError
-from tests.bench import days, reading, resuming, sharding, storing, whole
+from tests.bench import days, lake, reading, resuming, sharding, storing, whole
 from tests.bench.figures import Figure, as_json, machine, show
 from tests.bench.processes import BenchError
 from tests.bench.simulating import figures_of, filled_broker
 
-EXTRA = ("resume", "shards")
+EXTRA = ("resume", "shards", "lake")
 PARTS = ("simulator", "sink", "readers", "end_to_end", "memory")
 
 
@@ -49,6 +49,9 @@ def measure(parts: list[str], options: argparse.Namespace, say: Callable[[str], 
     if "shards" in parts:
         say(f"shards: {options.users:,} users, {options.days:g} days, by 1, 2 and 4 simulators on Apache Kafka")
         found += sharding.measure(options.users, options.days, say)
+    if "lake" in parts:
+        say("lake: one, two and four processes commit to one lake, beside a DuckDB file")
+        found += lake.measure()
     return found
 
 

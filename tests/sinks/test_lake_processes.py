@@ -17,6 +17,7 @@ from simulator.broker import EmbeddedBroker
 from simulator.topic_admin import provision
 from sinks.place import Place, place_of
 from sinks.store import Store
+from tests.apache_kafka import ApacheKafka
 from tests.contracts.sink_on_kafka import PROGRAM, ROOT, produce
 from tests.postgres import Server
 from tests.sinks.making import EVENTS, PRODUCT, events, manifest
@@ -96,7 +97,7 @@ def check(place: Place, count: int) -> None:
     assert found == expected, f"{len(found)} stored, {len(set(found))} different, {count} expected"
 
 
-def play_faults(broker: EmbeddedBroker, place: Place, folder: Path) -> None:
+def play_faults(broker: EmbeddedBroker | ApacheKafka, place: Place, folder: Path) -> None:
     """1 → 3 sinks → one killed in its work → one stopped until the others have its partitions, then woken → all end."""
     records, sent = events(24_000), 0
     lake = Lake(place)
@@ -142,6 +143,15 @@ def play_faults(broker: EmbeddedBroker, place: Place, folder: Path) -> None:
 def test_three_on_sqlite_one_killed_one_stopped_and_woken(broker: EmbeddedBroker, tmp_path: Path) -> None:
     place = place_of(f"ducklake:sqlite:{tmp_path / 'lake.sqlite'}")
     play_faults(broker, place, tmp_path)
+    check(place, 24_000)
+
+
+@pytest.mark.timeout(500)
+def test_twelve_partitions_of_apache_kafka(apache_kafka: ApacheKafka, tmp_path: Path) -> None:
+    apache_kafka.delete_topics()
+    provision(apache_kafka.connection, product_topics(PRODUCT, 12))
+    place = place_of(f"ducklake:sqlite:{tmp_path / 'lake.sqlite'}")
+    play_faults(apache_kafka, place, tmp_path)
     check(place, 24_000)
 
 
