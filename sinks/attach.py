@@ -85,20 +85,24 @@ class ServedStore:
 
 
 @contextmanager
-def opened(place: Place, at: str = "") -> Iterator[Store | ServedStore]:
+def opened(place: Place, at: str = "", *, memory_limit: str = "1GB") -> Iterator[Store | ServedStore]:
     """The store at `place` to be asked: through the sink that writes it now, or else the file, read-only. A lake has
     many readers by itself, and can be asked as it was `at` a snapshot (its number) or a time.
 
     Raises StoreError as `Store.open` does; LockedStoreError where a process writes it that serves no readers.
     """
-    store = Store.open(place, read_only=True, at=at) if place.is_lake or at else _open(place.target)
+    store: Store | ServedStore
+    if place.is_lake or at:
+        store = Store.open(place, read_only=True, memory_limit=memory_limit, at=at)
+    else:
+        store = _open(place.target, memory_limit)
     try:
         yield store
     finally:
         store.close()
 
 
-def _open(path: str) -> Store | ServedStore:
+def _open(path: str, memory_limit: str) -> Store | ServedStore:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         if (notice := find(path)) is not None:
@@ -107,7 +111,7 @@ def _open(path: str) -> Store | ServedStore:
                 return served
             served.close()
         try:
-            return Store.open(path, read_only=True)
+            return Store.open(path, read_only=True, memory_limit=memory_limit)
         except LockedStoreError:
             if time.monotonic() >= deadline:
                 raise

@@ -34,6 +34,12 @@ def check_place(path: Path, read_only: bool) -> None:
         raise StoreError(f"{path}: found a directory, expected a file.", hint="Give the path of a file with --store.")
 
 
+def says_full(text: str) -> bool:
+    """Whether an error's text means that the disk is full (or as full as we may make it)."""
+    words = ("no space left", "file too large", "disk quota", "could not write", "disk is full")
+    return any(word in text.lower() for word in words)
+
+
 def explain(error: Exception, path: str) -> StoreError:
     """The error of ours for an error of DuckDB's."""
     text = str(error)
@@ -53,7 +59,7 @@ def explain(error: Exception, path: str) -> StoreError:
         )
     if "not a valid duckdb" in low or "does not exist in the file" in low or "corrupt" in low:
         return StoreError(f"{path}: not a DuckDB database ({text.splitlines()[0]})", hint="Give another --store.")
-    if "no space left" in low or "file too large" in low or "disk quota" in low or "could not write" in low:
+    if says_full(low):
         return StoreError(
             f"{path}: the disk is full; the last batch was rolled back, everything before it is safe.",
             hint="Free some space and start again; the sink goes on where it stopped.",

@@ -37,9 +37,9 @@ def load(
     TrainingError and StoreError. Nothing is written, and nothing is checked by gates: publish a set with `dayone build`
     before others train on it."""
     from sinks.place import place_of
-    from sinks.store import Store
     from sinks.training.core.wishes import Wishes, granted
     from sinks.training.loading import load_sets
+    from sinks.training.opening import opened_at_one_moment
     from sinks.training.registry import options_of, task_of
     from sinks.training.split import split_of
 
@@ -52,7 +52,7 @@ def load(
     )  # fmt: skip
     real, mixing, judged_by = granted(wishes, place)
     divided = split_of(by=split, valid=valid, test=test, seed=seed, judge=judged_by)
-    with Store.open(place, read_only=True, memory_limit=memory_limit) as database:
+    with opened_at_one_moment(place, memory_limit=memory_limit) as database:
         return Sets(*load_sets(database, wanted, chosen, product, tuple(runs), divided, real, mixing))
 
 

@@ -7,23 +7,17 @@
     5. translate them into the form asked for (forms), and write the papers: manifest, card, signature (papers)
     6. rename the directory to its version: from here on it exists, and is never changed
 
-A version appears by one rename on one file system, so a reader sees all of it or none. Whatever ends a build before
-that, an exception, Ctrl-C, removes the hidden directory; one that a killed process left is removed by the next build.
+How a version appears whole or not at all, whatever happens, is `publishing.py`'s.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import psutil
 
 from personas.errors import GateError, StoreError, TrainingError
 from personas.provenance import fingerprint
@@ -37,6 +31,7 @@ from sinks.training.mixing import Mixing
 from sinks.training.papers.command import command_of
 from sinks.training.papers.facts import gather
 from sinks.training.papers.papers import UNSIGNED, Papers, write_papers
+from sinks.training.publishing import publishing
 from sinks.training.recipe import Recipe
 from sinks.training.selection import Snapshot, choose
 from sinks.training.split import Split
@@ -150,36 +145,3 @@ def _require(verdicts: tuple[Verdict, ...], order: Order, papers: Papers) -> Non
         except StoreError as error:
             log.warning("the audit log does not know that a gate held this set back: %s", error.message)
         raise
-
-
-@contextmanager
-def publishing(target: Path) -> Iterator[Path]:
-    """A hidden directory that becomes `target` when all has gone well, and is gone otherwise."""
-    if target.exists():
-        raise TrainingError(
-            f"{target} exists already: this very training set was built before, and versions are never changed.",
-            hint="Use it; or change the recipe (another seed, split, option or run), or give another --out.",
-        )
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target.parent)
-        hidden = target.parent / f".{target.name}.{os.getpid()}.partial"
-        hidden.mkdir()
-    except OSError as error:
-        raise TrainingError(
-            f"{target.parent}: nothing can be written there ({error.strerror}).", hint="Give another --out."
-        ) from error
-    try:
-        yield hidden
-        hidden.rename(target)
-    except BaseException:
-        shutil.rmtree(hidden, ignore_errors=True)
-        raise
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what builds left that were killed: hidden directories of processes that are gone."""
-    for left in folder.glob(".*.partial"):
-        owner = left.name.split(".")[-2]
-        if not (owner.isdigit() and psutil.pid_exists(int(owner))):
-            shutil.rmtree(left, ignore_errors=True)

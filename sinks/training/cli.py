@@ -108,6 +108,9 @@ def build(
         bool, typer.Option("--i-know-this-collapses", help="Needed for --mix replace.")
     ] = False,
     gate: Annotated[str | None, typer.Option(metavar="FILE", help="YAML: other thresholds for gates.")] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="SNAPSHOT|TIME", help="A lake as it was: a snapshot's number or a UTC time.")
+    ] = None,
     memory_limit: Annotated[str, typer.Option(help="Memory that DuckDB may take.")] = "3GB",
     keys: KEYS = None,
     unsigned: Annotated[bool, typer.Option("--unsigned", help="Do not sign, though there is a key.")] = False,
@@ -119,11 +122,11 @@ def build(
 
         from personas.console import progress_of
         from sinks.settings import load_settings
-        from sinks.store import Store
         from sinks.training.build import Order
         from sinks.training.build import build as build_set
         from sinks.training.core.wishes import Wishes, granted
         from sinks.training.gates.judging import load_thresholds
+        from sinks.training.opening import opened_at_one_moment
         from sinks.training.papers.emitting import emitter, told_build
         from sinks.training.papers.ordering import papers_of
         from sinks.training.quarantine import putting_aside
@@ -151,7 +154,7 @@ def build(
         )
         with (
             putting_aside(place),
-            Store.open(place, read_only=True, memory_limit=memory_limit) as database,
+            opened_at_one_moment(place, memory_limit=memory_limit, at=at or "") as database,
             progress_of(f"Building {task}", quiet=as_json) as progress,
         ):
             papers = papers_of(settings, unsigned=unsigned, done_with=database)

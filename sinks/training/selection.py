@@ -83,7 +83,7 @@ def choose(
     store.query(
         "CREATE OR REPLACE TEMP TABLE chosen_users_all AS "
         "SELECT run_id, user_id, min(time) AS first_seen, max(time) AS last_seen, count(*) AS events, "
-        "'synthetic' AS origin, any_value(generator) AS generator, max(generation) AS generation, "
+        "'synthetic' AS origin, min(generator) AS generator, max(generation) AS generation, "
         "1.0::DOUBLE AS mixing_weight "
         "FROM events SEMI JOIN chosen_runs USING (run_id) WHERE product = ? GROUP BY ALL ORDER BY run_id, user_id",
         [chosen_product],

@@ -2,21 +2,26 @@
 
 A shard holds some of the users of a split and is written by one statement, so memory is bounded by a shard and the
 bytes are the same every time: rows in the order of the task's query, row groups of a fixed size, no time of writing in
-the file. Files are named as Hugging Face's datasets are: `data/train-00000-of-00003.parquet`.
+the file. DuckDB could write the files itself (COPY); where its row groups end depends on the number of its threads, so
+the bytes would be others on another machine. Files are named as Hugging Face's datasets are:
+`data/train-00000-of-00003.parquet`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from personas.errors import StoreError
 from sinks.database import open_file
 from sinks.place import MEMORY
 from sinks.training.form import Form, Part, Rows, write_columns
 from sinks.training.selection import shards, use_shard
 from sinks.training.split import SPLITS
-from sinks.views import literal
 
 if TYPE_CHECKING:
     from sinks.store import Store
@@ -62,7 +67,26 @@ def translate_parts(form: Form, rows: Rows, target: Path, memory_limit: str = "1
 
 
 def _copy(store: Store, query: str, path: Path) -> int:
-    answer = store.query(
-        f"COPY ({query}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})"
-    )
-    return int(answer.column(0)[0].as_py())
+    """The rows of a query as a Parquet file; how many there are."""
+    count = 0
+    try:
+        reader = store.reader(query, ROW_GROUP)
+        with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer:
+            for group in _groups(reader):
+                writer.write_table(group, row_group_size=ROW_GROUP)
+                count += group.num_rows
+    except pa.ArrowException as error:  # DuckDB's errors, once rows are coming
+        raise StoreError(f"The rows cannot be made: {error}") from error
+    return count
+
+
+def _groups(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
+    """The rows in tables of ROW_GROUP, the last one smaller; none where there are no rows."""
+    waiting = reader.schema.empty_table()
+    for batch in reader:
+        waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch])])
+        while waiting.num_rows >= ROW_GROUP:
+            yield waiting.slice(0, ROW_GROUP).combine_chunks()
+            waiting = waiting.slice(ROW_GROUP)
+    if waiting.num_rows:
+        yield waiting.combine_chunks()
