@@ -44,8 +44,8 @@ def test_threads_and_memory_do_not_change_a_byte(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(selection, "EVENTS_PER_SHARD", 4000)
     monkeypatch.setattr(writing, "ROW_GROUP", 1000)
     found = []
-    for threads, memory in ((1, "1GB"), (2, "3GB"), (3, "300MB")):
-        with a_store() as store:
+    with a_store() as store:
+        for threads, memory in ((1, "1GB"), (2, "3GB"), (3, "300MB")):
             store.query(f"SET threads = {threads}")
             store.query(f"SET memory_limit = '{memory}'")
             found.append(files_of(build(store, ORDER, tmp_path / str(threads)).directory))
@@ -211,7 +211,7 @@ def test_a_store_that_a_sink_writes_is_read_as_it_was_at_one_moment(
             built = build(store, ORDER, tmp_path / "beside")
         copied = Path(store.database.path).parent
         with opened_at_one_moment(place_of(place), memory_limit="1GB") as store:
-            assert build(store, ORDER, tmp_path / "later").snapshot.events > built.snapshot.events
+            assert store.query("SELECT DISTINCT run_id FROM events").num_rows == 2, "what came since is there now"
     assert files_of(built.directory) == files_of(alone.directory)
     assert built.recipe == alone.recipe
     assert copied.name.startswith("dayone-snapshot-") and not copied.exists()
