@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from personas import source
 from personas.errors import Fault, PackError
 from personas.source import MAX_BYTES, MAX_YAML_BYTES, Path_, dotted, nearest, read_text, read_yaml
 from tests.personas.small_pack import PERSONA_FILE, PRODUCT_FILE, SmallPack
@@ -33,6 +34,17 @@ def test_data_comes_with_the_line_of_every_field(file: Path) -> None:
     assert lines[("a",)] == 1
     assert lines[("b", "c")] == lines[("b", "c", 1)] == 3
     assert lines[("b", "on")] == 4, "a key is text, whatever YAML 1.1 makes of it"
+
+
+def test_both_loaders_read_the_same_and_one_is_enough(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = sorted(Path(source.__file__).parent.rglob("*.yaml"))
+    assert files and source.QUICK_LOADER is not None, "PyYAML's wheels have libyaml"
+    quick = [source._read(source.QUICK_LOADER, read_text(each), each) for each in files]
+    file.write_text("a: 'b\n")
+    told = only_fault(file)
+    monkeypatch.setattr(source, "QUICK_LOADER", None)
+    assert [read_yaml(each) for each in files] == quick
+    assert only_fault(file) == told, "mistakes are told by the loader in Python either way"
 
 
 def test_empty_files_have_no_data(file: Path) -> None:
