@@ -61,13 +61,13 @@ class Verdict:
     @property
     def passed(self) -> bool:
         """Whether the figure is at most the threshold."""
-        return self.figure <= self.threshold
+        return bool(self.figure <= self.threshold)  # numpy's own are no JSON
 
     def told(self) -> dict[str, Any]:
         """For the papers, as JSON; what was found is in the error, where it was not passed."""
         return {
-            "gate": self.gate, "checks": self.checks, "figure": self.figure, "unit": self.unit,
-            "threshold": self.threshold, "passed": self.passed, "note": self.note,
+            "gate": self.gate, "checks": self.checks, "figure": float(self.figure), "unit": self.unit,
+            "threshold": float(self.threshold), "passed": self.passed, "note": self.note,
         }  # fmt: skip
 
 

@@ -7,10 +7,12 @@ import json
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from personas.errors import AuditError, GateError, TrainingError
 from sinks.training.build import Order, build
+from sinks.training.gates.gate import Verdict
 from sinks.training.papers import keys
 from sinks.training.papers.manifest import MANIFEST, SIGNATURE, sums_of
 from sinks.training.papers.papers import Papers
@@ -79,6 +81,11 @@ def test_a_set_that_a_gate_holds_back_is_in_the_log_and_nowhere_else(tmp_path: P
     assert row["subject"] == "next_event"
     assert json.loads(row["details"])["verdict"] == "held back"
     assert list(tmp_path.rglob("*.json")) == []
+
+
+def test_what_a_gate_says_can_be_written_down_though_numpy_computed_it() -> None:
+    verdict = Verdict("leakage", "rows", "labels", "share", np.float32(0.25), np.float64(0.5))
+    assert json.loads(json.dumps(verdict.told()))["passed"] is True
 
 
 def test_a_key_is_for_its_owner_alone_and_never_overwritten(tmp_path: Path) -> None:
