@@ -59,4 +59,4 @@ class TestEveryTaskOnAPackJustBegun(TaskOfAProduct):
     """What `dayone init` makes is a copy of the template."""
 
     product = str(TEMPLATE)
-    users = 150
+    users = 300
