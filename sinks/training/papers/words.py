@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-#: Tasks whose rows hold text that somebody or something wrote.
+#: What a set of each kind is for (see Task.kind).
 _PURPOSE = {
     "classification": "training and comparing models that put rows into classes",
     "regression": "training and comparing models that predict numbers",
@@ -43,9 +43,10 @@ def origin(shares: list[dict[str, Any]]) -> str:
 
 def purpose(task: str, kind: str, product: str) -> str:
     """What the set is for."""
-    return f"{_PURPOSE.get(kind, 'training and comparing models')[0].upper()}" + (
-        f"{_PURPOSE.get(kind, 'training and comparing models')[1:]} for {product} (task {task}), before there are "
-        "enough real users, and beside them afterwards. Not for conclusions about people."
+    use = _PURPOSE.get(kind, "training and comparing models")
+    return (
+        f"{use[0].upper()}{use[1:]} for {product} (task {task}), before there are enough real users, and beside them "
+        "afterwards. Not for conclusions about people."
     )
 
 

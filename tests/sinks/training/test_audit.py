@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from personas.errors import AuditError, TrainingError
-from personas.provenance import fingerprint
 from sinks.audit_log import Note, note
 from sinks.store import Store
 from sinks.training.papers import keys
@@ -247,4 +246,3 @@ def test_what_is_no_set_is_said_so(tmp_path: Path) -> None:
         (tmp_path / MANIFEST).write_text(text)
         with pytest.raises(AuditError, match="no manifest"):
             published(tmp_path)
-    assert fingerprint({})
