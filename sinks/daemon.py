@@ -228,6 +228,8 @@ class Sink:
                         extra={"reasons": sorted({letter.reason for letter in batch.dead_letters})})  # fmt: skip
         await self._acknowledge(batch)
         self._on_commit(report)
+        if self._until_completed and any(manifest.state in FINAL for manifest in batch.manifests):
+            self._wake.set()  # it may be time to end: no need to wait for the next look
 
     async def _acknowledge(self, batch: Batch) -> None:
         await self._source.acknowledge(batch.next_offsets)
@@ -255,6 +257,7 @@ class Sink:
         goal: dict[Partition, int] | None = None
         deadline = 0.0
         while self._error is None and not self._abort:
+            self._wake.clear()  # what was asked for so far is seen below; what is asked for from here on wakes again
             runs_final = await self._runs_final()  # before looking: what a manifest speaks of is on the topics by then
             cluster = await self._look()
             if cluster is not None and (cluster.exact or self._idle()):
@@ -274,7 +277,6 @@ class Sink:
                 if time.monotonic() >= deadline:
                     log.warning("stopping with messages left on the topics: the time to drain them is over")
                     return
-                self._wake.clear()
             await self._sleep()
 
     async def _runs_final(self) -> bool:

@@ -58,6 +58,15 @@ def test_it_ends_by_itself_when_the_run_is_completed_and_all_is_stored() -> None
     assert (report.ended, report.drained) == ("completed", True)
     assert report.rows == {"events": 20, "sessions": 5, "users": 5, "labels": 10, "runs": 1}
     assert source.acknowledged[EVENTS, 0] == 20
+
+
+def test_the_last_commit_ends_it_without_waiting_for_the_next_look() -> None:
+    store, source = Store.open(MEMORY), source_with(5, manifest())
+    seldom = Limits(connect_seconds=0.1, drain_seconds=0.2, look_seconds=60)
+    sink = Sink(source, Decoder(vocabulary_of(tiny_pack())), store, Telemetry(), limits=seldom,
+                bounds=Bounds(seconds=0), until_completed=True)  # fmt: skip
+    report = asyncio.run(asyncio.wait_for(sink.run(), 20))
+    assert (report.ended, report.drained, events_in(store)) == ("completed", True, 20)
     assert store.positions("memory")[LABELS, 0] == 10
     assert 'dayone_sink_rows_total{table="events"} 20.0' in sink._telemetry.render().decode()
     assert 'dayone_sink_lag_messages{partition="0",topic="dayone.tiny.events"} 0.0' in sink._telemetry.render().decode()
