@@ -68,6 +68,7 @@ def verify_command(
     public_key: Annotated[
         str | None, typer.Option(metavar="FILE", help="The set has to be signed by this key.")
     ] = None,
+    repeat: Annotated[bool, typer.Option("--repeat", help="Make the set again from the store, and compare.")] = False,
     unsigned: Annotated[bool, typer.Option("--unsigned", help="Accept a set that nobody signed.")] = False,
     as_json: JSON = False,
 ) -> None:
@@ -86,6 +87,13 @@ def verify_command(
             found, expected=key_in(Path(public_key)) if public_key else None, unsigned=unsigned,
             evidence=evidence_in(store) if store else None,
         )  # fmt: skip
+        if repeat:
+            from sinks.settings import load_settings
+            from sinks.store import Store
+            from sinks.training.papers.repeating import repeat_faults
+
+            with Store.open(load_settings(store=store).place, read_only=True, memory_limit="3GB") as database:
+                verdict.look("files: made again from the store they are the same", repeat_faults(found, database))
         if as_json:
             import json
 

@@ -19,6 +19,7 @@ from sinks.store import Store
 from sinks.training.papers import keys
 from sinks.training.papers.manifest import MANIFEST, SIGNATURE, text_of
 from sinks.training.papers.reading import published
+from sinks.training.papers.repeating import repeat_faults
 from sinks.training.papers.report import markdown_of, report_of
 from sinks.training.papers.tracing import row_at, rows_with, trace
 from sinks.training.papers.verify import Evidence, evidence_of, verify
@@ -184,6 +185,20 @@ def test_every_tampering_with_the_store_is_found(what: str, tmp_path: Path) -> N
         faults = verify(found, evidence=evidence(store)).faults
     with pytest.raises(AssertionError, match=fault):
         assert faults == [], "\n".join(faults)
+
+
+def test_a_changed_event_is_found_by_making_the_set_again(tmp_path: Path) -> None:
+    with told_store() as store:
+        found = published(built_set(store, tmp_path).directory)
+        assert repeat_faults(found, store) == []
+        store.query("UPDATE events SET item_id = 'p0001' WHERE event_id = (SELECT min(event_id) FROM events)")
+        assert verify(found, evidence=evidence(store)).faults == []
+        faults = repeat_faults(found, store)
+        assert faults
+        assert all("it has other bytes" in fault and fault.startswith("data/") for fault in faults)
+        store.query("DELETE FROM events WHERE event_id = (SELECT min(event_id) FROM events)")
+        [fault] = repeat_faults(found, store)
+        assert "made again it is version" in fault
 
 
 def test_a_build_that_waits_beside_the_store_is_known(tmp_path: Path) -> None:
