@@ -79,6 +79,6 @@ def options_of(task: Task, given: dict[str, str]) -> Options:
             f"{name} ({field.description}; {field.default})" for name, field in task.options.model_fields.items()
         )
         raise TrainingError(
-            f"--option {fault['loc'][0]}: {fault['msg'][0].lower()}{fault['msg'][1:]}.",
+            f"--option{''.join(f' {name}' for name in fault['loc'][:1])}: {fault['msg'][0].lower()}{fault['msg'][1:]}.",
             hint=f"Options of {task.name}: {known or 'none'}.",
         ) from error
