@@ -256,6 +256,16 @@ COMMENT ON COLUMN quarantine.released IS 'When somebody let it in again; null: i
 COMMENT ON COLUMN quarantine.release_reason IS 'Why';
 """
 
+#: What a pack's personas would do, so that a run can be held against it.
+_EXPECTATIONS = """
+CREATE TABLE expectations (
+    product VARCHAR NOT NULL, pack_fingerprint VARCHAR NOT NULL, measure VARCHAR NOT NULL, place INTEGER NOT NULL,
+    value DOUBLE NOT NULL);
+COMMENT ON TABLE expectations IS 'What the personas of a pack declare, of the population as a whole';
+COMMENT ON COLUMN expectations.measure IS
+    'hour_of_week: share of the sessions by hour, 0 is Monday 00:00 UTC; sessions_per_week: of an active user';
+"""
+
 #: Every step by name, in the order of application, and which kinds of store take it.
 _STEPS = (
     ("tables", _TABLES, "every"),
@@ -266,6 +276,7 @@ _STEPS = (
     ("declarations", _DECLARATIONS, "every"),
     ("audit_log", _AUDIT_LOG, "every"),
     ("quarantine", _QUARANTINE, "every"),
+    ("expectations", _EXPECTATIONS, "every"),
 )
 #: The steps of a DuckDB file, and those of a lake.
 MIGRATIONS: tuple[tuple[str, str], ...] = tuple((name, script) for name, script, kind in _STEPS if kind == "every")

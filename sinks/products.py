@@ -5,10 +5,12 @@ Each start of a sink does it, so the tables speak of the pack that the sink was 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from personas.persona import HOURS_OF_WEEK
 from sinks.columns import SCHEMAS
 from sinks.database import Database
 from sinks.views import product_views
@@ -27,6 +29,15 @@ _DECLARED = {
         [("product", _TEXT), ("type", _TEXT), ("item", _TEXT), ("slate", _TEXT), ("conversion", pa.bool_())]
     ),
     "event_properties": pa.schema([(name, _TEXT) for name in ("product", "type", "property", "kind", "source")]),
+    "expectations": pa.schema(
+        [
+            ("product", _TEXT),
+            ("pack_fingerprint", _TEXT),
+            ("measure", _TEXT),
+            ("place", pa.int32()),
+            ("value", pa.float64()),
+        ]
+    ),
     "intents": pa.schema([("product", _TEXT), ("intent", _TEXT), ("goal", _TEXT)]),
 }
 
@@ -53,6 +64,7 @@ def declared_tables(pack: Pack) -> dict[str, pa.Table]:
         "event_properties": [
             (name, key, spec.type, spec.source) for name, event in events for key, spec in event.properties.items()
         ],
+        "expectations": [(pack.fingerprint, *row) for row in expectations(pack)],
         "intents": [(name, intent.goal) for name, intent in product.intents.items()],
     }
     return {
@@ -61,6 +73,23 @@ def declared_tables(pack: Pack) -> dict[str, pa.Table]:
         )
         for name, schema in _DECLARED.items()
     }
+
+
+def expectations(pack: Pack) -> list[tuple[str, int, float]]:
+    """Measure, place and value of what the personas declare together, each weighted by its share of the population:
+    the mean number of sessions a week (the mean of a log-normal: median * exp(spread^2 / 2)), and the share of the
+    sessions by hour of the week, Monday 00:00 UTC first."""
+    rates = [
+        persona.share * persona.sessions_per_week.median * math.exp(persona.sessions_per_week.spread**2 / 2)
+        for persona in pack.personas
+    ]
+    weeks = [persona.activity.hours() for persona in pack.personas]
+    hours = [
+        sum(rate * week[hour] / sum(week) for rate, week in zip(rates, weeks, strict=True)) / sum(rates)
+        for hour in range(HOURS_OF_WEEK)
+    ]
+    mean = sum(rates) / sum(persona.share for persona in pack.personas)
+    return [("sessions_per_week", 0, mean), *(("hour_of_week", hour, share) for hour, share in enumerate(hours))]
 
 
 def item_table(pack: Pack) -> pa.Table:

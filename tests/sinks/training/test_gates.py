@@ -141,7 +141,19 @@ def test_what_the_product_does_not_have_is_held_back(store: Store, change: str, 
     assert told in said("vocabulary", Evidence(store, "shop"))[1]
 
 
-RUN_COLUMNS = ("events", "sessions", "labels", "users")
+def test_a_run_at_other_hours_or_of_other_users_is_told(store: Store) -> None:
+    choose(store, product=None, runs=(), split=Split())
+    assert said("drift", Evidence(store, "shop"))[0] < 0.05
+    store.query("UPDATE sessions SET started = date_trunc('day', started) + INTERVAL 3 HOUR")
+    figure, words = said("drift", Evidence(store, "shop"))
+    assert figure > 0.8
+    assert "of its sessions begin at other hours than declared, most at 03:00 (+" in words
+    other = fresh()
+    other.query(
+        "UPDATE sessions SET started = make_timestamptz(1767225600000000 + (epoch_us(started) - 1767225600000000) // 12)"
+    )
+    choose(other, product=None, runs=(), split=Split())
+    assert "times a week, declared 1.7" in said("drift", Evidence(other, "shop"))[1]
 
 
 @lru_cache
