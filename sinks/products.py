@@ -79,6 +79,8 @@ def expectations(pack: Pack) -> list[tuple[str, int, float]]:
     """Measure, place and value of what the personas declare together, each weighted by its share of the population:
     the mean number of sessions a week (the mean of a log-normal: median * exp(spread^2 / 2)), and the share of the
     sessions by hour of the week, Monday 00:00 UTC first."""
+    if not pack.personas:
+        return []
     rates = [
         persona.share * persona.sessions_per_week.median * math.exp(persona.sessions_per_week.spread**2 / 2)
         for persona in pack.personas

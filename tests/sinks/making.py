@@ -54,7 +54,8 @@ def tiny_pack(version: int = 1) -> Any:
         slates={"page": SimpleNamespace(size=3, examination=0.5)}, conversion=STEPS[-1],
         intents={"buy": SimpleNamespace(goal=STEPS[-1]), "look": SimpleNamespace(goal=None)},
     )  # fmt: skip
-    return SimpleNamespace(product=product, fingerprint=f"f{version}" * 8, catalog=SimpleNamespace(items=items))
+    catalog = SimpleNamespace(items=items)
+    return SimpleNamespace(product=product, fingerprint=f"f{version}" * 8, catalog=catalog, personas=())
 
 
 def data_of(step: str, number: int) -> dict[str, Any]:

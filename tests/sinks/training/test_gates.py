@@ -149,9 +149,8 @@ def test_a_run_at_other_hours_or_of_other_users_is_told(store: Store) -> None:
     assert figure > 0.8
     assert "of its sessions begin at other hours than declared, most at 03:00 (+" in words
     other = fresh()
-    other.query(
-        "UPDATE sessions SET started = make_timestamptz(1767225600000000 + (epoch_us(started) - 1767225600000000) // 12)"
-    )
+    begun = 1_767_225_600_000_000  # 2026-01-01, in microseconds
+    other.query("UPDATE sessions SET started = make_timestamptz(? + (epoch_us(started) - ?) // 12)", [begun, begun])
     choose(other, product=None, runs=(), split=Split())
     assert "times a week, declared 1.7" in said("drift", Evidence(other, "shop"))[1]
 
