@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,6 +88,23 @@ def test_every_tampering_is_found(how: str) -> None:
             store.query(statement)
         with pytest.raises(AssertionError, match=fault):
             assert not (faults := broken(*chain(store))), "\n".join(faults)
+
+
+def test_two_who_append_to_one_lake_make_one_chain(tmp_path: Path) -> None:
+    place = f"ducklake:sqlite:{tmp_path}/a.ducklake"
+    Store.open(place).close()
+
+    def append(who: str) -> None:
+        with Store.open(place) as store:
+            for number in range(3):
+                store.note([note("gate", f"{who}-{number}", {})])
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(append, ("one", "other")))
+    with Store.open(place, read_only=True) as store:
+        entries, heads = chain(store)
+    assert len(entries) == 6
+    assert broken(entries, heads) == []
 
 
 def test_what_fails_leaves_no_entry() -> None:

@@ -44,7 +44,7 @@ def test_from_a_key_to_a_set_that_is_checked_shown_and_made_again(folder: Path) 
     built = told("build next_event")
     assert built["signed"]
     directory = built["directory"]
-    verdict = told(f"audit verify {directory} --store dayone.duckdb --public-key keys")
+    verdict = told(f"audit verify {directory} --store dayone.duckdb --public-key keys --repeat")
     assert verdict["whole"]
     assert verdict["signed_by"] == key
     row = told(f"audit show {directory} 0 --store dayone.duckdb")
