@@ -11,11 +11,20 @@ import base64
 import hashlib
 import json
 from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 RunState = Literal["started", "completed", "stopped", "failed"]
+
+
+def dayone_version() -> str:
+    """The installed version, or 0 in a bare checkout."""
+    try:
+        return version("dayone")
+    except PackageNotFoundError:
+        return "0"
 
 
 def fingerprint(value: Any) -> str:

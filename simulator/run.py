@@ -12,12 +12,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
 from personas.event import RUN
 from personas.population import DAY_MS
-from personas.provenance import RunIdentity, RunManifest, RunState, SteeringChange
+from personas.provenance import RunIdentity, RunManifest, RunState, SteeringChange, dayone_version
 from personas.topics import RUNS
 from simulator.checkpointer import Checkpointer, steering_of
 from simulator.clock import VirtualClock, WallClock
@@ -57,14 +56,6 @@ class Helm(Protocol):
     def arrival_rate(self) -> float: ...
     @property
     def problem_rate(self) -> float: ...
-
-
-def dayone_version() -> str:
-    """The installed version, or 0 in a bare checkout."""
-    try:
-        return version("dayone")
-    except PackageNotFoundError:
-        return "0"
 
 
 class Run:

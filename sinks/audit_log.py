@@ -18,7 +18,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
 from typing import Any, Literal, Protocol
 
 import psutil
@@ -75,7 +74,7 @@ def note(
     action: Action, subject: str, details: Mapping[str, Any], clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> Note:
     """A note of now, by this program and user."""
-    return Note(action, subject, details, clock(), f"dayone {version('dayone')}", psutil.Process().username())
+    return Note(action, subject, details, clock(), f"dayone {dayone_version()}", psutil.Process().username())
 
 
 def append(database: Executes, notes: Iterable[Note]) -> None:

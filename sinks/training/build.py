@@ -15,12 +15,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from personas.errors import GateError, StoreError, TrainingError
-from personas.provenance import fingerprint
+from personas.provenance import dayone_version, fingerprint
 from sinks.audit_log import note
 from sinks.training.core.taking import Core
 from sinks.training.form import Form, Part, Rows
@@ -110,7 +109,7 @@ def build(
         split=order.split,
         form=order.form.name,
         mixing=snapshot.mixed,
-        dayone_version=installed_version("dayone"),
+        dayone_version=dayone_version(),
     )
     with publishing(out / recipe.task / recipe.version) as directory:
         parts = write_parts(store, query, directory, progress)

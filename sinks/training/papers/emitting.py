@@ -12,12 +12,12 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from personas.connection import KafkaConnection
 from personas.errors import BrokerError, DayoneError, SettingsError
+from personas.provenance import dayone_version
 from sinks.training.papers.lineage import State, run_event
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def told_build(
         return make()
     event = partial(
         run_event, run_id=run_id or str(uuid.uuid4()), task=order.task.name, store=store, out=out,
-        columns=order.task.columns(order.options), program=version("dayone"),
+        columns=order.task.columns(order.options), program=dayone_version(),
     )  # fmt: skip
     emit(event("START", version="", product=order.product or "", time=clock()))
     try:
