@@ -49,7 +49,7 @@ class PersonalDataGate:
         for kind, users in _bare(evidence).items():
             counts["user_id", f"a word of the core ({kind})"] += users
         found = [Found(place, float(times), f"{times:,} times {what}") for (place, what), times in counts.items()]
-        note = "" if known else "no core: names of real people are not known, and not looked for"
+        note = "" if known else "names of real people are not known (no core, or ids too short to search for)"
         return float(sum(counts.values())), worst(found), note
 
 
