@@ -18,8 +18,9 @@ from personas.errors import LockedStoreError, StoreError
 from personas.provenance import fingerprint
 from sinks import audit_spool
 from sinks.audit_log import ENTRIES, GENESIS, HEAD, Entry, Note, anchor_of, broken, entries_of, note
-from sinks.place import place_of
+from sinks.place import Place, place_of
 from sinks.store import MEMORY, Store
+from tests.postgres import Server
 from tests.runs import identity_of, tell_of_run
 
 NOW = datetime(2026, 3, 1, 12, 30, 0, 123456, tzinfo=UTC)
@@ -90,8 +91,17 @@ def test_every_tampering_is_found(how: str) -> None:
             assert not (faults := broken(*chain(store))), "\n".join(faults)
 
 
-def test_two_who_append_to_one_lake_make_one_chain(tmp_path: Path) -> None:
-    place = f"ducklake:sqlite:{tmp_path}/a.ducklake"
+@pytest.mark.postgres
+@pytest.mark.xdist_group("postgres")
+def test_two_who_append_at_once_in_postgres_make_one_chain(postgres: Server, tmp_path: Path) -> None:
+    append_from_two(place_of(f"ducklake:postgres:{postgres.make_database()}", str(tmp_path / "files")))
+
+
+def test_two_who_append_by_turns_in_sqlite_make_one_chain(tmp_path: Path) -> None:
+    append_from_two(place_of(f"ducklake:sqlite:{tmp_path}/a.ducklake"))
+
+
+def append_from_two(place: Place) -> None:
     Store.open(place).close()
 
     def append(who: str) -> None:
