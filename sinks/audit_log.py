@@ -22,7 +22,7 @@ from typing import Any, Literal, Protocol
 
 import psutil
 
-from personas.provenance import fingerprint
+from personas.provenance import dayone_version, fingerprint
 from sinks.batch import FINAL
 
 #: What an entry can tell of: a run (of a shard, or of core data), a training set that was built or exported, what a
