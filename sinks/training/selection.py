@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sinks.store import Store
 
 #: Users of the whole selection are cut into shards of about this many events.
-EVENTS_PER_SHARD = 500_000
+EVENTS_PER_SHARD = 2_000_000
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 Parts: simulator, sink, readers, end_to_end, memory; all of these where none is named. And resume, which takes some
 minutes: ten million events are sent before the run is killed and started again. And shards, which needs Apache Kafka
-(Java and Maven): the same run by one, two and four simulators. And lake: one, two and four processes write one. Exit
+(Java and Maven): the same run by one, two and four simulators. And lake: one, two and four processes write one. And
+training: next_event sets of stores of one to ten million events. Exit
 code 0 when everything could be measured, whether a goal was met or not; 1 when something could not.
 """
 
@@ -14,12 +15,12 @@ import time
 from collections.abc import Callable
 
 from personas.errors import DayoneError
-from tests.bench import days, lake, reading, resuming, sharding, storing, whole
+from tests.bench import days, lake, reading, resuming, sharding, storing, training, whole
 from tests.bench.figures import Figure, as_json, machine, show
 from tests.bench.processes import BenchError
 from tests.bench.simulating import figures_of, filled_broker
 
-EXTRA = ("resume", "shards", "lake")
+EXTRA = ("resume", "shards", "lake", "training")
 PARTS = ("simulator", "sink", "readers", "end_to_end", "memory")
 
 
@@ -52,6 +53,9 @@ def measure(parts: list[str], options: argparse.Namespace, say: Callable[[str], 
     if "lake" in parts:
         say("lake: one, two and four processes commit to one lake, beside a DuckDB file")
         found += lake.measure()
+    if "training" in parts:
+        say(f"training: a store of {options.users:,} users, {options.days:g} days, then larger ones")
+        found += training.measure(options.users, options.days, tuple(options.training_events), say)
     return found
 
 
@@ -66,6 +70,10 @@ def main() -> int:
     parser.add_argument("--resume-users", type=int, default=200_000, help="users of the resume part")
     parser.add_argument("--resume-days", type=float, default=28.0, help="virtual days of the resume part")
     parser.add_argument("--resume-events", type=int, default=10_000_000, help="events before the kill")
+    parser.add_argument(
+        "--training-events", type=int, nargs="+", default=[1_000_000, 3_000_000, 10_000_000],
+        help="sizes of the stores of the training part",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     options = parser.parse_args()
     unknown = sorted(set(options.parts) - {*PARTS, *EXTRA})
