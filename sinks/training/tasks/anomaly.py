@@ -97,7 +97,10 @@ class Anomaly:
                 FROM events LEFT JOIN planted USING (run_id, session_id, sequence) GROUP BY ALL),
             windows AS (
                 SELECT *, unnest(range(1, greatest(len(types) - {window - step}, 1) + 1, {step})) AS first_position
-                FROM lists JOIN chosen_sessions USING (run_id, user_id, session_id))
+                FROM lists JOIN chosen_sessions USING (run_id, user_id, session_id)
+                -- Of real sessions nobody knows whether something went wrong: they are left out.
+                SEMI JOIN (SELECT run_id, session_id FROM chosen_labels WHERE kind = 'session') AS told
+                     USING (run_id, session_id))
             SELECT run_id, user_id, session_id, first_position::INTEGER AS first_position,
                    moments[least(first_position + {window - 1}, len(moments))] AS time,
                    types{cut} AS types, items{cut} AS items, gaps{cut} AS gaps, loads{cut} AS loads,

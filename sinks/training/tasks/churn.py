@@ -2,9 +2,10 @@
 
 One row per user and day. Gone is decided by what is `seen` (no session begins in the next n days: all that a product
 ever knows of its users) or by the `truth` of the simulation (the user has left for good by then, said on the labels
-topic). The two differ in those who pause, and that difference is worth measuring: a model learnt on what is seen can be
-judged on the truth. A day whose n days reach over the end of what may be used is left out, so that nobody counts as
-gone because the data ends; with `--split time` the n days must fit between the arrivals of two splits.
+topic; real users are then left out, for nobody knows). The two differ in those who pause, and that difference is worth
+measuring: a model learnt on what is seen can be judged on the truth. A day whose n days reach over the end of what may
+be used is left out, so that nobody counts as gone because the data ends; with `--split time` the n days must fit
+between the arrivals of two splits.
 
 Two sets of days were weighed: those on which the user was there (default: rows mean something, and a user who has left
 long ago makes none) or every day since the first (what a nightly job scores).
@@ -70,6 +71,7 @@ class Churn:
         assert isinstance(options, ChurnOptions)
         end = f"dated.time + INTERVAL {options.days} DAY"
         returns = f"coalesce(coming.started <= {end}, false)"
+        known = {"seen": "true", "truth": "person.origin <> 'core'"}[options.decided_by]
         gone = {"seen": f"NOT {returns}", "truth": f"coalesce(left_at <= {end}, false)"}[options.decided_by]
         return f"""
             WITH active AS (
@@ -118,7 +120,7 @@ class Churn:
                     ON dated.run_id = coming.run_id AND dated.user_id = coming.user_id AND dated.time <= coming.started
                 ASOF LEFT JOIN truth
                     ON dated.run_id = truth.run_id AND dated.user_id = truth.user_id AND dated.time >= truth.label_time
-                WHERE {end} <= person.until)
+                WHERE {end} <= person.until AND {known})
             SELECT run_id, user_id, day, time,
                    (epoch_ms(time) - epoch_ms(first_event)) / 86400000.0 AS days_since_first,
                    (epoch_ms(time) - epoch_ms(last_event)) / 86400000.0 AS days_since_last,
