@@ -212,7 +212,17 @@ class Store:
         self._ingest = (uuid.uuid4().hex, datetime.now(UTC))
 
     def load_pack(self, pack: Pack) -> None:
-        """Take over a pack's catalogue, funnel and event views, replacing those of an earlier version."""
+        """Take over a pack's catalogue, funnel and event views, replacing those of an earlier version.
+
+        StoreError where the file is named like the product: DuckDB names a database by its file, and `shop.events`
+        would then be two things."""
+        product = pack.product.name
+        if self.database.kind == "file" and Path(self.path).stem.lower() == product.lower():
+            raise StoreError(
+                f"{self.path}: a database file may not be named like its product, {product}: "
+                f"SQL could not tell the file from the schema of the same name.",
+                hint=f"Give it another name, e.g. --store {product}-events.duckdb.",
+            )
         again(lambda: products.load_pack(self.database, pack), self._note_conflict)
 
     def query(self, sql: str, parameters: list[Any] | None = None) -> pa.Table:

@@ -18,7 +18,7 @@ from sinks.ingest import Decoder
 from sinks.migrations import MIGRATIONS
 from sinks.store import MEMORY, Store
 from sinks.vocabulary import vocabulary_of
-from tests.sinks.making import EVENTS, USERS, batch_of, events, everything, manifest, message, tiny_pack
+from tests.sinks.making import EVENTS, PRODUCT, USERS, batch_of, events, everything, manifest, message, tiny_pack
 
 DECODER = Decoder(vocabulary_of(tiny_pack()))
 
@@ -287,3 +287,11 @@ def test_odd_json_that_the_decoder_takes_can_be_kept_and_read(text: str) -> None
     store.load_pack(tiny_pack())
     store.commit(batch, "c")
     assert count(store, "tiny.product_viewed") == batch.rows
+
+
+def test_a_file_named_like_its_product_is_refused_before_anything_is_stored(tmp_path: Path) -> None:
+    path = tmp_path / f"{PRODUCT}.duckdb"
+    with Store.open(path) as store, pytest.raises(StoreError, match="named like its product"):
+        store.load_pack(tiny_pack())
+    with Store.open(tmp_path / f"{PRODUCT}-events.duckdb") as store:
+        store.load_pack(tiny_pack())
