@@ -147,10 +147,17 @@ class PoisonError(GateError):
     """A gate found runs that must go into no training set. `suspects` gives each its reason, `figures` is the gate's
     verdict."""
 
-    def __init__(self, message: str, *, suspects: dict[str, str], figures: dict[str, Any], hint: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        suspects: dict[str, str] | None = None,
+        figures: dict[str, Any] | None = None,
+        hint: str = "",
+    ) -> None:
         super().__init__(message, hint=hint)
-        self.suspects = suspects
-        self.figures = figures
+        self.suspects = suspects or {}
+        self.figures = figures or {}
 
 
 class AuditError(DayoneError):

@@ -68,7 +68,7 @@ def refused(program: Any, code: int, *words: str) -> None:
         (("simulate", PACK, "--problems", "often"), {}, "--problems 'often' is not a factor"),
         (("up", PACK, "--start", "yesterday"), {}, "--start 'yesterday' is not a date"),
         (("simulate", PACK, "--shard", "5/4", "--bootstrap-servers", "127.0.0.1:1"), {}, "shard 5/4 does not exist"),
-        (("simulate", PACK), {"DAYONE_KAFKA_PARTITIONS": "many"}, "DAYONE_KAFKA_PARTITIONS: found 'many'"),
+        (("simulate", PACK), {"DAYONE_KAFKA_PARTITIONS": "many"}, "(Partitions of each data topic): found 'many'"),
         (("sink", PACK), {"DAYONE_SINK_BATCH_ROWS": "0"}, "DAYONE_SINK_BATCH_ROWS"),
         (("control", "faster"), {}, "unknown command 'faster'"),
     ],

@@ -16,9 +16,9 @@ from personas.health import HealthServer
 from personas.topics import RUNS, product_topics
 from simulator.broker import EmbeddedBroker
 from simulator.topic_admin import provision
+from tests.contracts.sink_on_kafka import PROGRAM, produce
 from tests.integration.program import ROOT, Starter, until
 from tests.sinks.making import EVENTS, PRODUCT, events, manifest
-from tests.sinks.test_kafka import PROGRAM, produce
 
 LOOPBACK = {"127.0.0.1", "::1"}
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from personas.population import DAY_MS
+from simulator.message_producer import Bytes, Numbers, python_bytes
 from simulator.producer import MemoryProducer
 from sinks.batch import Messages
 from sinks.ingest import Decoder
@@ -32,9 +33,9 @@ class EventsOnly(MemoryProducer):
     topic: str = ""
     sent: list[tuple[Sequence[bytes], Sequence[bytes]]] = field(default_factory=list)
 
-    def send(self, topic: str, values: Sequence[bytes], keys: Sequence[bytes], partitions: Sequence[int]) -> None:
+    def send(self, topic: str, values: Bytes, keys: Bytes, partitions: Numbers) -> None:
         if topic == self.topic:
-            self.sent.append((keys, values))
+            self.sent.append((python_bytes(keys), python_bytes(values)))
 
 
 @pytest.mark.slow
