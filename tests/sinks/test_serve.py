@@ -20,6 +20,7 @@ from sinks.attach import ServedStore, opened
 from sinks.cli import app
 from sinks.ingest import Decoder
 from sinks.serve import Readers, served
+from sinks.place import place_of
 from sinks.store import Store
 from sinks.vocabulary import vocabulary_of
 from tests.sinks.making import EVENTS, SESSIONS, batch_of, other_records, session_events, tiny_pack
@@ -129,7 +130,7 @@ def test_a_notice_that_a_killed_sink_left_behind_is_stale(store: Path) -> None:
     killed = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], timeout=60, check=False)
     assert killed.returncode == -9 and notice.json_file(str(store)).exists()
     assert notice.find(str(store)) is None
-    with opened(str(store)) as asked:
+    with opened(place_of(str(store))) as asked:
         assert isinstance(asked, Store)
         assert asked.reader("SELECT count(*) AS n FROM events").read_all().column("n").to_pylist() == [20]
     with filled(store) as again, Readers(again.database):
@@ -165,7 +166,7 @@ def test_a_store_that_is_written_without_readers_is_said(store: Path, monkeypatc
     program = f"import duckdb; c = duckdb.connect({str(store)!r}); print('open', flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", program], stdin=-1, stdout=-1, text=True) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == "open\n"
-        with pytest.raises(LockedStoreError, match="--no-serve"), opened(str(store)):
+        with pytest.raises(LockedStoreError, match="--no-serve"), opened(place_of(str(store))):
             pass
         holder.communicate("\n")
 
