@@ -19,8 +19,8 @@ from sinks import attach, extensions, notice, serve
 from sinks.attach import ServedStore, opened
 from sinks.cli import app
 from sinks.ingest import Decoder
-from sinks.serve import Readers, served
 from sinks.place import place_of
+from sinks.serve import Readers, served
 from sinks.store import Store
 from sinks.vocabulary import vocabulary_of
 from tests.sinks.making import EVENTS, SESSIONS, batch_of, other_records, session_events, tiny_pack
