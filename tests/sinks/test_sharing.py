@@ -117,7 +117,8 @@ def test_sinks_come_and_go_while_events_flow(opening: Callable[[], Store]) -> No
         first = cluster.join()
         await until(lambda: first.report.rows.get("events", 0) > 0)
         others = [cluster.join(until_completed=False) for _ in range(2)]
-        cluster.produce(40, 80)
+        await until(lambda: all(0 < len(sink._kept) < len(cluster.topics) for sink in others))
+        cluster.produce(40, 80)  # not before: the first would read it all while the others are still joining
         await until(lambda: all(sink.report.rows.get("events", 0) > 0 for sink in others))
         for sink in others:
             sink.request_stop("SIGTERM")
