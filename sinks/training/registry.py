@@ -6,18 +6,14 @@ Knows the folders, no task or form by name, so a new one is a new file and nothi
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from collections.abc import Iterator
-from difflib import get_close_matches
 from functools import cache
-from types import ModuleType
 from typing import Any
 
 from pydantic import ValidationError
 
 from personas.errors import TrainingError
 from sinks.training import forms, tasks
+from sinks.training.discovery import instances, named
 from sinks.training.form import Form
 from sinks.training.task import Options, Task
 
@@ -25,48 +21,23 @@ from sinks.training.task import Options, Task
 @cache
 def all_tasks() -> dict[str, Task]:
     """One instance of each task by name, in alphabetical order."""
-    found: dict[str, Task] = {task.name: task for task in _instances(tasks, "query")}
-    return dict(sorted(found.items()))
+    return instances(tasks, "name", "query")
 
 
 @cache
 def all_forms() -> dict[str, Form]:
     """One instance of each form by name, in alphabetical order."""
-    found: dict[str, Form] = {form.name: form for form in _instances(forms, "write")}
-    return dict(sorted(found.items()))
-
-
-def _instances(package: ModuleType, verb: str) -> Iterator[Any]:
-    """One instance of each class in the package's modules that has a method of that name."""
-    for module in pkgutil.iter_modules(package.__path__):
-        loaded = importlib.import_module(f"{package.__name__}.{module.name}")
-        for value in vars(loaded).values():
-            if isinstance(value, type) and value.__module__ == loaded.__name__ and hasattr(value, verb):
-                yield value()
+    return instances(forms, "name", "write")
 
 
 def task_of(name: str) -> Task:
-    """The task of that name; TrainingError with the nearest ones where there is none."""
-    known = all_tasks()
-    if name not in known:
-        near = get_close_matches(name, known, n=1)
-        raise TrainingError(
-            f"There is no task {name!r}. Tasks: {', '.join(known)}.",
-            hint=f"Did you mean {near[0]}?" if near else "`dayone tasks` tells what each is for.",
-        )
-    return known[name]
+    """The task of that name; TrainingError with the nearest one where there is none."""
+    return named("task", name, all_tasks(), "`dayone tasks` tells what each is for.")
 
 
 def form_of(name: str) -> Form:
     """The form of that name; TrainingError with the nearest one where there is none."""
-    known = all_forms()
-    if name not in known:
-        near = get_close_matches(name, known, n=1)
-        raise TrainingError(
-            f"There is no form {name!r}. Forms: {', '.join(known)}.",
-            hint=f"Did you mean {near[0]}?" if near else "Parquet is what is written where --form is left out.",
-        )
-    return known[name]
+    return named("form", name, all_forms(), "Parquet is what is written where --form is left out.")
 
 
 def options_of(task: Task, given: dict[str, str]) -> Options:

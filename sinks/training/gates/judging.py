@@ -4,8 +4,6 @@ package with a `judge` and a `name` is one. Thresholds come from the gates, or f
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -19,6 +17,7 @@ from personas.source import read_yaml
 from sinks.database import Database, open_file
 from sinks.place import MEMORY
 from sinks.training import gates
+from sinks.training.discovery import instances
 from sinks.training.gates.gate import Evidence, Gate, Stage, Verdict
 from sinks.views import literal
 
@@ -32,15 +31,7 @@ POISON = "poisoned_run"
 @cache
 def all_gates() -> dict[str, Gate]:
     """One instance of each gate by name, in alphabetical order."""
-    found: dict[str, Gate] = {}
-    for module in pkgutil.iter_modules(gates.__path__):
-        loaded = importlib.import_module(f"{gates.__name__}.{module.name}")
-        for value in vars(loaded).values():
-            own = isinstance(value, type) and value.__module__ == loaded.__name__
-            if own and hasattr(value, "judge") and hasattr(value, "threshold"):
-                gate: Gate = value()
-                found[gate.name] = gate
-    return dict(sorted(found.items()))
+    return instances(gates, "name", "judge", "threshold")
 
 
 def load_thresholds(path: Path) -> dict[str, float]:
