@@ -91,11 +91,11 @@ def verify(
 
 
 def _look_at_signature(found: Published, verdict: Verdict, expected: PublicKey | None) -> None:
-    verdict.checks.append("signature of the manifest")
-    if found.signature is None:
+    if found.signature is None:  # nothing that could be said to hold
         if expected is not None:
             verdict.faults.append(f"the manifest is not signed, expected a signature by {expected.name}")
         return
+    verdict.checks.append("signature of the manifest")
     try:
         signer = signer_of(found.text, found.signature)
     except AuditError as error:
