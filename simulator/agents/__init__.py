@@ -1,1 +1,0 @@
-"""LLM agents: personas that think, walk sessions, write, and teach. Only `client.py` knows the Anthropic SDK."""
