@@ -13,7 +13,9 @@
     ├── TrainingError              8   a training set cannot be built or read
     │   └── GateError              9   a gate holds it back
     │       └── PoisonError        9   because of runs that are put aside
-    └── AuditError                10   a signature, a sum, a lineage or an audit log does not hold
+    ├── AuditError                10   a signature, a sum, a lineage or an audit log does not hold
+    └── TutorError                11   the language model cannot be asked, or its answer cannot be used
+        └── BudgetError           12   the ceiling of dollars is reached
 
 Exit code 0 is success and 130 is an interruption (Ctrl-C, SIGTERM) after a clean drain.
 """
@@ -37,6 +39,8 @@ Exit codes:
   8    a training set cannot be built or read
   9    a gate holds a training set back
   10   a signature, sum, lineage or audit log does not hold
+  11   the language model cannot be asked, or its answer cannot be used
+  12   the ceiling of dollars is reached
   130  interrupted (Ctrl-C, SIGTERM), after a clean drain
 """
 
@@ -160,3 +164,19 @@ class AuditError(DayoneError):
     """Something signed, summed or chained is not what it was: a file, a row, a lineage, an audit log."""
 
     exit_code = 10
+
+
+class TutorError(DayoneError):
+    """The language model cannot be asked, or what it answered cannot be used. `kind` is a word that metrics count."""
+
+    exit_code = 11
+
+    def __init__(self, message: str, *, kind: str = "other", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.kind = kind
+
+
+class BudgetError(TutorError):
+    """The next call could cost more than what is left of the ceiling; it was not made."""
+
+    exit_code = 12
