@@ -42,6 +42,16 @@ SLATE_COLUMNS: dict[str, Any] = {
 }  # fmt: skip
 
 
+def price_level(population: Population, world: World, behaviour: Behaviour) -> npt.NDArray[np.int64]:
+    """How much each user minds the price, as a row of `behaviour.appeal`."""
+    levels = len(behaviour.appeal)
+    trait = world.pack.product.choice.price_trait
+    if trait is None:
+        return np.zeros(len(population), dtype=np.int64)
+    value = population.traits[:, trait_names(world.pack).index(trait)]
+    return np.minimum((value * levels).astype(np.int64), levels - 1)
+
+
 class Effects:
     """The effects of events for a population. `slates` and `bags` collect what events refer to."""
 
@@ -54,18 +64,10 @@ class Effects:
             [any(p.source == "bag.items" for p in e.properties.values()) for e in world.pack.product.events.values()]
         )
         #: How much each user minds the price, as a row of `behaviour.appeal`.
-        self.appeal_level = self._price_level()
+        self.appeal_level = price_level(population, world, behaviour)
         widest = rankings.examination.shape[1]
         self.slates = Columns(SLATE_COLUMNS, {"items": widest, "as_ranked": widest})
         self.bags = Columns({"items": np.int32}, {"items": world.pack.product.bag_size})
-
-    def _price_level(self) -> npt.NDArray[np.int64]:
-        levels = len(self.behaviour.appeal)
-        trait = self.world.pack.product.choice.price_trait
-        if trait is None:
-            return np.zeros(len(self.population), dtype=np.int64)
-        value = self.population.traits[:, trait_names(self.world.pack).index(trait)]
-        return np.minimum((value * levels).astype(np.int64), levels - 1)
 
     def worth(self, key: U64, item: npt.NDArray[np.int32], bag_cents: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """What a conversion at each event would be worth, in hundredths: the product's `conversion_value`."""
@@ -87,8 +89,11 @@ class Effects:
         place = (shares < uniform(bits).astype(np.float32)[:, None]).sum(axis=1)
         return np.asarray(np.minimum(place, shares.shape[1] - 1))
 
-    def choose_item(self, pool: Pool, key: U64, event: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-        """The item that each event is about (-1: none); sets `pool.position` (from 1; 0: not from a slate)."""
+    def choose_item(
+        self, pool: Pool, key: U64, event: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64] | None = None
+    ) -> npt.NDArray[np.int32]:
+        """The item that each event is about (-1: none); sets `pool.position` (from 1; 0: not from a slate). `wanted`
+        places on the slate (from 0) are taken, -1 is drawn."""
         mode = self.world.item[event]
         item = np.where(mode == 2, pool.focus, -1).astype(np.int32)
         pool.position[:] = 0
@@ -110,6 +115,8 @@ class Effects:
             cumulative = np.cumsum(np.where(shown >= 0, weight, 0.0), axis=1)
             point = uniform(fold(key[rows], ITEM)) * cumulative[:, -1]
             place = np.minimum((cumulative <= point[:, None]).sum(axis=1), pool.counters[rows, SHOWN] - 1)
+            if wanted is not None:
+                place = np.where(wanted[rows] >= 0, wanted[rows], place)
             chosen = shown[np.arange(len(rows)), place]
             item[rows], pool.position[rows] = chosen, place + 1
             pool.items[rows] += 1
@@ -144,12 +151,15 @@ class Effects:
             pool.bag_cents[rows] = 0
 
     def set_category(
-        self, pool: Pool, key: U64, event: npt.NDArray[np.int64], item: npt.NDArray[np.int32]
-    ) -> None:
+        self, pool: Pool, key: U64, event: npt.NDArray[np.int64], item: npt.NDArray[np.int32],
+        wanted: npt.NDArray[np.int64] | None = None,
+    ) -> None:  # fmt: skip
+        """The category after each event. Of events that draw one, the `wanted` are taken, -1 is drawn."""
         mode = self.world.category[event]
         rows = np.flatnonzero(mode == DRAW)
         if len(rows):
-            pool.category[rows] = self.draw_category(pool.user[rows], fold(key[rows], CATEGORY))
+            drawn = self.draw_category(pool.user[rows], fold(key[rows], CATEGORY))
+            pool.category[rows] = drawn if wanted is None else np.where(wanted[rows] >= 0, wanted[rows], drawn)
         rows = np.flatnonzero((mode == OF_ITEM) & (item >= 0))
         if len(rows):
             pool.category[rows] = self.world.item_category[item[rows]]

@@ -146,6 +146,7 @@ class Encoder:
             device=self.population.device[row],
             slate_items=slates[columns["slate"]] if self.pack.product.events[name].slate else slates[:0],
             bags=bags[columns["bag"]] if len(bags) and (columns["bag"] >= 0).all() else bags[:0],
+            words=played.words,
         )
         values = text.join(
             text.look_up(before, of), text.integers(columns["sequence"]), f'{self._source}{name}","time":"',
@@ -266,7 +267,7 @@ def ending_from(played: Played, instant: int) -> Played:
     rows = keep[_session_rows(played, np.arange(len(played.events["time"])))]
     events = {name: column[rows] for name, column in played.events.items()}
     sessions = {name: column[keep] for name, column in played.sessions.items()}
-    return Played(events, sessions, played.slates, played.bags)
+    return Played(events, sessions, played.slates, played.bags, played.words)
 
 
 def _session_rows(played: Played, events: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -10,7 +10,7 @@ Two ways were weighed: all users' k-th sessions together, or a pool. The pool ne
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,17 +20,21 @@ from personas.population import Population
 from personas.randomness import U64, cumulative_shares, fold, interpolate, pick, uniform
 from simulator.arrivals import BREAK_MS, NEVER, Arrivals, churn_hazard, return_factor, settle, users_at_start
 from simulator.behaviour.model import Behaviour
+from simulator.choice import BehaviourChooser, Choices, Chooser, refuse_illegal
 from simulator.columns import Columns
 from simulator.effects import CATEGORY, Effects
 from simulator.pool import Pool
 from simulator.problems import Problems
 from simulator.slates import Rankings
 from simulator.world import BAG as BAG_COUNT
-from simulator.world import BAG_ADD, FOCUS, PAGE, SHOWN, World
+from simulator.world import FOCUS, PAGE, SHOWN, World
 
-# Purposes of random numbers; 5, 6 and 8 belong to effects, 7 to problems.
-INTENT, NEXT_EVENT, DWELL, LOAD, CHURN, GAP = 1, 2, 3, 4, 9, 10
+# Purposes of random numbers; 2 belongs to choosing, 5, 6 and 8 to effects, 7 to problems.
+INTENT, DWELL, LOAD, CHURN, GAP = 1, 3, 4, 9, 10
 MAX_EVENTS_PER_SESSION = 400
+
+#: What users wrote, by row of the user, number of the session and sequence of the event.
+Words = dict[tuple[int, int, int], str]
 
 EVENT_COLUMNS: dict[str, Any] = {
     "user": np.int32, "session": np.int32, "sequence": np.int16, "time": np.int64, "event": np.int16,
@@ -42,18 +46,21 @@ SESSION_COLUMNS: dict[str, Any] = {
     "user": np.int32, "session": np.int32, "started": np.int64, "ended": np.int64, "events": np.int16,
     "items": np.int16, "converted": np.bool_, "value_cents": np.int64, "intent": np.int16, "reached": np.bool_,
     "satisfaction": np.float64, "churned": np.bool_, "weight": np.float64, "history_weight": np.float64,
+    "outcome": np.int8,
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Played:
     """What was played: columns of events, sessions, slates [n, widest] and bags [n, bag size]. In events, `slate` and
-    `bag` are row numbers in the latter (-1: none), `user` is the row of the user in the population."""
+    `bag` are row numbers in the latter (-1: none), `user` is the row of the user in the population. `words` has what
+    users wrote, by (user, session, sequence), where their chooser gave them words."""
 
     events: dict[str, npt.NDArray[Any]]
     sessions: dict[str, npt.NDArray[Any]]
     slates: dict[str, npt.NDArray[Any]]
     bags: npt.NDArray[np.int32]
+    words: Words = field(default_factory=dict)
 
 
 class Engine:
@@ -61,8 +68,9 @@ class Engine:
     depend on them. `problem_rates` and `arrival_rates` are steps (instant, factor) in rising order of instants."""
 
     def __init__(
-        self, population: Population, world: World, behaviour: Behaviour, rankings: Rankings, arrivals: Arrivals
-    ) -> None:
+        self, population: Population, world: World, behaviour: Behaviour, rankings: Rankings, arrivals: Arrivals,
+        chooser: Chooser | None = None,
+    ) -> None:  # fmt: skip
         self.population, self.world, self.behaviour = population, world, behaviour
         self.arrivals = arrivals
         self.next_start = users_at_start(population)
@@ -74,18 +82,12 @@ class Engine:
         self.problems = Problems(world)
         self.arrival_rates: list[tuple[int, float]] = [(0, 1.0)]
         self._intents = cumulative_shares(behaviour.intents)
-        self._bend = self._trait_factors()
-        self._weights = (behaviour.next_event * world.legal[None, None]).reshape(-1, world.legal.shape[1])
+        #: Whoever was handed in is checked against the world; the Behaviour's own weights are masked by it.
+        self._checked = chooser is not None
+        self.chooser: Chooser = chooser or BehaviourChooser(population, world, behaviour)
         self._events = Columns(EVENT_COLUMNS, capacity=1 << 16)
         self._sessions = Columns(SESSION_COLUMNS)
-
-    def _trait_factors(self) -> npt.NDArray[np.float32]:
-        """[user, E+1]: how each user's traits bend the weights; summed trait by trait, in a fixed order."""
-        total = np.zeros((len(self.population), self.behaviour.traits.shape[1]))
-        for column, coefficients in enumerate(self.behaviour.traits):
-            if coefficients.any():
-                total += (2.0 * self.population.traits[:, column] - 1.0)[:, None] * coefficients[None, :]
-        return np.exp(total).astype(np.float32)
+        self._words: Words = {}
 
     def play(self, until: int) -> Played:
         """Play every session that starts before `until` (milliseconds after the start of the run), to its end."""
@@ -96,7 +98,8 @@ class Engine:
             while len(pool):
                 self._step(pool, until)
         slates, bags = self.effects.slates.take(), self.effects.bags.take()
-        return Played(self._events.take(), self._sessions.take(), slates, bags["items"])
+        words, self._words = self._words, {}
+        return Played(self._events.take(), self._sessions.take(), slates, bags["items"], words)
 
     def change_arrival_rate(self, at: int, factor: float) -> None:
         """From the instant `at` on (everything before has been played) users come back `factor` times as often as
@@ -117,6 +120,7 @@ class Engine:
         intent = pick(self._intents, self.population.persona[user], uniform(fold(key, INTENT)))
         pool.begin(rows, key, self.next_start[user], intent, self.world)
         pool.category[rows] = self.effects.draw_category(user, fold(key, CATEGORY))
+        self.chooser.begin(pool, rows)
 
     def _step(self, pool: Pool, until: int) -> None:
         """One event for everybody in the pool. Who leaves instead begins the next session if it is due before `until`
@@ -124,8 +128,8 @@ class Engine:
         leave = self.world.legal.shape[1] - 1
         key = fold(pool.key, pool.events)
         situation = self.world.situation(pool.screen, pool.counters)
-        choice = self._next_event(pool, situation, fold(key, NEXT_EVENT))
-        leaving = np.flatnonzero((choice == leave) | pool.over)
+        choices = self._choose(pool, situation, key)
+        leaving = np.flatnonzero((choices.event == leave) | pool.over)
         if len(leaving):
             self._finish(pool, leaving)
             due = self.next_start[pool.user[leaving]] < until
@@ -135,58 +139,37 @@ class Engine:
                 key[again] = fold(pool.key[again], 0)
                 fresh = pool.view(again)
                 situation[again] = self.world.situation(fresh.screen, fresh.counters)
-                choice[again] = self._next_event(fresh, situation[again], fold(key[again], NEXT_EVENT))
+                choices.put(again, self._choose(fresh, situation[again], key[again]))
+                pool.outcome[again] = fresh.outcome
             if not due.all():
                 stay = np.ones(len(pool), dtype=bool)
                 stay[leaving[~due]] = False
                 rows = np.flatnonzero(stay)
                 pool.keep(rows)
-                key, situation, choice = key[rows], situation[rows], choice[rows]
+                key, situation = key[rows], situation[rows]
+                choices.keep(rows)
         if len(pool):
-            self._act(pool, key, situation, choice)
+            self._act(pool, key, situation, choices)
 
-    def _next_event(self, pool: Pool, situation: npt.NDArray[np.int64], bits: U64) -> npt.NDArray[np.int64]:
-        behaviour, persona = self.behaviour, self.population.persona[pool.user]
-        intents, rows = behaviour.intents.shape[1], self.world.legal.shape[0]
-        weight = self._weights[(persona * intents + pool.intent) * rows + situation]
-        weight *= behaviour.after[pool.last]
-        weight *= self._bend[pool.user]
-        troubled = np.flatnonzero(pool.problem >= 0)
-        if len(troubled):
-            weight[troubled] *= behaviour.reaction[pool.problem[troubled]]
-        focused = np.flatnonzero(pool.focus >= 0)
-        if len(focused):
-            appeal = behaviour.appeal[self.effects.appeal_level[pool.user[focused]], pool.focus[focused]]
-            for column in np.flatnonzero(self.world.bag == BAG_ADD):
-                weight[focused, column] *= appeal
-        tired = np.maximum(pool.events / self.population.patience[pool.user], 1.0)
-        leave = weight[:, -1] * (tired**2 if behaviour.fatigue == 2.0 else tired**behaviour.fatigue)
-        leave = leave * np.where(pool.reached, behaviour.leave_after_goal[pool.intent], 1.0)
-        weight[:, -1] = np.where(pool.events == 0, 0.0, leave)
-        cumulative = np.cumsum(weight, axis=1)
-        total = cumulative[:, -1]
-        point = (uniform(bits) * total).astype(np.float32)
-        choice = (cumulative <= point[:, None]).sum(axis=1)
-        last = weight.shape[1] - 1
-        # a number that rounds up to the total falls on the last event with a weight; nothing legal means leaving
-        over = (choice > last) | (total <= 0)
-        if over.any():
-            rows_over = np.flatnonzero(over)
-            best = last - np.argmax(weight[rows_over, ::-1] > 0, axis=1)
-            choice[rows_over] = np.where(total[rows_over] > 0, best, last)
-        return np.asarray(choice)
+    def _choose(self, pool: Pool, situation: npt.NDArray[np.int64], key: U64) -> Choices:
+        choices = self.chooser.choose(pool, situation, key)
+        if self._checked:
+            refuse_illegal(self.world, pool, situation, choices)
+        if choices.outcome is not None:
+            pool.outcome = np.where(choices.outcome > 0, choices.outcome, pool.outcome)
+        return choices
 
-    def _act(self, pool: Pool, key: U64, situation: npt.NDArray[np.int64], event: npt.NDArray[np.int64]) -> None:
+    def _act(self, pool: Pool, key: U64, situation: npt.NDArray[np.int64], choices: Choices) -> None:
         world, count = self.world, len(pool)
-        problem, event = self.problems.strike(pool, key, situation, event)
+        problem, event = self.problems.strike(pool, key, situation, choices.event)
         struck = problem >= 0
-        item = self.effects.choose_item(pool, key, event)
+        item = self.effects.choose_item(pool, key, event, choices.place)
         position = pool.position.copy()
         self.effects.fill_bag(pool, event, item)
         bag_row = self.effects.keep_bags(pool, event)
         bag_count, bag_cents = pool.counters[:, BAG_COUNT].copy(), pool.bag_cents.copy()
         self.effects.empty_bag(pool, event)
-        self.effects.set_category(pool, key, event, item)
+        self.effects.set_category(pool, key, event, item, choices.category)
         slate_row = self.effects.show_slates(pool, key, event, problem)
         pool.counters += world.change[event]
         pool.counters[world.clear[event]] = 0
@@ -208,7 +191,12 @@ class Engine:
         cell = place.astype(np.int64)
         low = self.behaviour.dwell[event, cell]
         dwell = low + (place - cell) * (self.behaviour.dwell[event, cell + 1] - low)
-        pool.clock += load_ms + np.maximum((dwell * 1000).astype(np.int64), 1)
+        dwell_ms = np.maximum((dwell * 1000).astype(np.int64), 1)
+        if choices.dwell_ms is not None:
+            dwell_ms = np.where(choices.dwell_ms >= 0, np.maximum(choices.dwell_ms, 1), dwell_ms)
+        if choices.words is not None:
+            self._keep_words(pool, choices.words)
+        pool.clock += load_ms + dwell_ms
         pool.screen = np.where(world.to[event] >= 0, world.to[event], pool.screen)
         pool.events += 1
         pool.last = event
@@ -218,11 +206,18 @@ class Engine:
         if len(won):
             pool.converted[won] = True
             pool.value_cents[won] += self.effects.worth(key[won], item[won], bag_cents[won])
-        pool.over = pool.events >= MAX_EVENTS_PER_SESSION
+        pool.over = (pool.events >= MAX_EVENTS_PER_SESSION) | (pool.outcome > 0)
         pool.over[struck] |= world.problem_ends[problem[struck]]
+
+    def _keep_words(self, pool: Pool, words: npt.NDArray[np.object_]) -> None:
+        """Before `pool.events` counts the event: what the user wrote belongs to it."""
+        for row in np.flatnonzero([each is not None for each in words]).tolist():
+            user = int(pool.user[row])
+            self._words[user, int(self.sessions[user]), int(pool.events[row])] = words[row]
 
     def _finish(self, pool: Pool, rows: npt.NDArray[np.int64]) -> None:
         """Close sessions: satisfaction, churn, the next start, and the session's own row."""
+        self.chooser.finish(pool, rows)
         user, people, loyalty = pool.user[rows], self.population, self.world.pack.product.loyalty
         reached = pool.reached[rows]
         base = people.satisfaction[user]
@@ -242,6 +237,7 @@ class Engine:
             events=pool.events[rows], items=pool.items[rows], converted=pool.converted[rows],
             value_cents=pool.value_cents[rows], intent=pool.intent[rows], reached=reached, satisfaction=level,
             churned=churned, weight=pool.weight[rows], history_weight=self.history_weight[user],
+            outcome=pool.outcome[rows],
         )  # fmt: skip
         self.sessions[user] += 1
 

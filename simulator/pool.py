@@ -18,7 +18,7 @@ class Pool:
     after the start of the run (`ended`: the latest event); `counters` [n, counters] (see `world`); `shown` [n, widest]
     the items on the screen; `focus` an item or -1; `last` the event before (E: none); `problem` the one that struck
     at the event before, or -1; `weight` the importance weight so
-    far; `over`: the session ends here, whatever comes next."""
+    far; `over`: the session ends here, whatever comes next; `outcome`: how its chooser ended it (0: it has not)."""
 
     user: I64
     key: U64
@@ -45,6 +45,7 @@ class Pool:
     dissatisfaction: F64
     weight: F64
     over: npt.NDArray[np.bool_]
+    outcome: I64
 
     @classmethod
     def start(cls, user: I64, world: World) -> Pool:
@@ -72,7 +73,8 @@ class Pool:
 
     def begin(self, rows: I64, key: U64, clock: I64, intent: I64, world: World) -> None:
         """Put the rows at the beginning of a session."""
-        for name in ("counters", "events", "position", "slate", "bag_cents", "items", "value_cents", "dissatisfaction"):
+        zeros = ("counters", "events", "position", "slate", "bag_cents", "items", "value_cents", "dissatisfaction")
+        for name in (*zeros, "outcome"):
             getattr(self, name)[rows] = 0
         self.key[rows], self.intent[rows], self.weight[rows] = key, intent, 1.0
         self.clock[rows] = self.started[rows] = self.ended[rows] = clock

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from personas.pack import Pack
 from personas.population import device_names
@@ -30,7 +31,8 @@ Columns = dict[str, npt.NDArray[Any]]
 @dataclass(frozen=True)
 class Rows:
     """The events of one type: their columns, random keys, and what they refer to: `session` is the row of each in the
-    table `session_ids`, `device` the number of the user's device, then the rows of slates and bags."""
+    table `session_ids`, `device` the number of the user's device, then the rows of slates and bags; `words` has what
+    users wrote themselves, by user, session and sequence."""
 
     columns: Columns
     key: U64
@@ -39,6 +41,7 @@ class Rows:
     device: npt.NDArray[np.int64]
     slate_items: npt.NDArray[np.int32]
     bags: npt.NDArray[np.int32]
+    words: Mapping[tuple[int, int, int], str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.key)
@@ -122,7 +125,8 @@ class Properties:
             return text.integers(hundredths // 100) if spec.type == "integer" else text.fixed(hundredths, 2)
         source = str(spec.source)
         if source.startswith("phrase."):
-            return self._phrase(source.removeprefix("phrase."), rows, key)
+            phrases = self._phrase(source.removeprefix("phrase."), rows, key)
+            return _written(phrases, rows) if rows.words else phrases
         if source == "slate.name":
             return self.slate_names[str(self.pack.product.events[event].slate)]
         if source in self.item_tables:
@@ -168,3 +172,11 @@ class Properties:
         back = np.empty(len(rows), dtype=np.int64)
         back[np.concatenate(order)] = np.arange(len(rows))
         return pa.concat_arrays(made).take(pa.array(back))
+
+
+def _written(phrases: pa.Array, rows: Rows) -> pa.Array:
+    """The phrases, and in their place what the users wrote themselves where they did."""
+    names = zip(*(rows.columns[name].tolist() for name in ("user", "session", "sequence")), strict=True)
+    own = [rows.words.get(name) for name in names]
+    there = pa.array([words is not None for words in own])
+    return pc.if_else(there, text.quoted([words or "" for words in own]), phrases)
