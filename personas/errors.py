@@ -11,6 +11,7 @@
     ├── PortError                  6   an address that should be ours is in use
     ├── ControlError               7   a steering command was refused
     ├── TrainingError              8   a training set cannot be built or read
+    │   ├── CoreError              8   real data that was supplied cannot be read, or does not fit
     │   └── GateError              9   a gate holds it back
     │       └── PoisonError        9   because of runs that are put aside
     ├── AuditError                10   a signature, a sum, a lineage or an audit log does not hold
@@ -135,6 +136,10 @@ class TrainingError(DayoneError):
     """A training set cannot be built or read as asked; nothing was published."""
 
     exit_code = 8
+
+
+class CoreError(TrainingError):
+    """Real data that was supplied cannot be read, speaks other words, or is too little; nothing was made of it."""
 
 
 class GateError(TrainingError):

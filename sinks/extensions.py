@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from personas.errors import StoreError
-from sinks.views import literal
+from personas.sql import literal
 
 
 def extension_file(name: str) -> Path:

@@ -25,12 +25,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from personas.errors import StoreError
+from personas.sql import identifier, literal
 from sinks.database import Database, open_nothing
 from sinks.extensions import loading_by_link
 from sinks.mishaps import check_place
 from sinks.place import Place
 from sinks.turns import turn
-from sinks.views import identifier, literal
 
 #: The name under which the lake is attached.
 LAKE = "lake"

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from personas.errors import StoreError
+from personas.sql import literal
 from sinks.extensions import loading
-from sinks.views import literal
 
 #: What readers have to load to ask, in this order.
 READER_EXTENSIONS = ("httpfs", "quack")

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sinks.views import literal
+from personas.sql import literal
 
 if TYPE_CHECKING:
     from sinks.database import Database

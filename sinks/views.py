@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from personas.sql import identifier, literal
+
 if TYPE_CHECKING:
     from personas.pack import Pack
 
@@ -20,16 +22,6 @@ SHARED_COLUMNS = (
 )  # fmt: skip
 
 _SQL_TYPES = {"string": "VARCHAR", "number": "DOUBLE", "integer": "BIGINT", "boolean": "BOOLEAN"}
-
-
-def identifier(name: str) -> str:
-    """A name quoted for SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """A text quoted for SQL, for the statements that cannot be bound (views, comments)."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def property_column(name: str, kind: str) -> str:

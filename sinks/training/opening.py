@@ -21,10 +21,10 @@ from tempfile import mkdtemp
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from personas.sql import identifier, literal
 from sinks.attach import Asked, opened
 from sinks.place import Place
 from sinks.store import Store
-from sinks.views import identifier, literal
 
 log = logging.getLogger("dayone.training")
 

@@ -15,20 +15,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from personas.core.columns import PASTE, columns_of, moment_of
+from personas.core.mapping import CoreMap
+from personas.core.source import Source, open_source
+from personas.core.suggest import Habit, pasted, suggested_events
 from personas.errors import TrainingError
-from sinks.training.core.mapping import NEEDED, USUAL, CoreMap
+from personas.sql import identifier, literal
 from sinks.training.core.pseudonyms import pads, pseudonym
-from sinks.training.core.source import Source, open_source
-from sinks.training.core.suggest import Habit, pasted, suggested_columns, suggested_events
-from sinks.views import identifier, literal
 
 if TYPE_CHECKING:
     from sinks.store import Store
 
 RUN = "core"
 GENERATOR = "people"
-_PASTE = "Put this into a file, look it over, and give it with --map:"
-_NUMBERS = ("INT", "DECIMAL", "DOUBLE", "FLOAT", "HUGEINT")
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def take(store: Store, core: Core, product: str) -> Taken:
     """Fill the tables from a core. TrainingError where it cannot be read, or does not speak the product's words."""
     make_tables(store)
     source = open_source(store, core.source)
-    columns = _columns(source, core)
+    columns = columns_of(source, core.map)
     _read_rows(store, source, columns, core, product)
     _check_rows(store, core)
     _name_events(store, core, product)
@@ -91,32 +90,6 @@ def take(store: Store, core: Core, product: str) -> Taken:
     return Taken(files=source.files, **told)
 
 
-def _columns(source: Source, core: Core) -> dict[str, str]:
-    """Which column of the core is what."""
-    named = {role: name for role, name in core.map.columns.model_dump().items() if name}
-    wanted = {**named, **{f"properties.{name}": column for name, column in core.map.properties.items()}}
-    wanted.update({f"personal.{name}": name for name in core.map.personal})
-    absent = {role: name for role, name in wanted.items() if name not in source.columns}
-    usual = {
-        role: next((name for name in names if name in source.columns), None)
-        for role, names in USUAL.items()
-        if role not in named
-    }
-    found = {**{role: name for role, name in usual.items() if name}, **named}
-    missing = [role for role in NEEDED if role not in found]
-    if not (absent or missing):
-        return found
-    said = [f"the map names a column {name!r} for {role}" for role, name in absent.items()]
-    said += [f"no column for {role} (looked for {' or '.join(USUAL[role])})" for role in missing]
-    free = [name for name in source.columns if name not in found.values()]
-    guess = {role: name for role, name in suggested_columns(free).items() if role not in found or role in absent}
-    raise TrainingError(
-        f"--core {core.source}: {'; '.join(said)}. Its columns: {', '.join(source.columns)}.\n  {_PASTE}\n"
-        + pasted(columns={**guess, **{role: guess.get(role, "COLUMN") for role in missing}}),
-        hint="A core needs users, times and events; items, sessions and devices where it has them.",
-    )
-
-
 def _read_rows(store: Store, source: Source, columns: dict[str, str], core: Core, product: str) -> None:
     """core_rows: one row per row of the core, in the words of the core, times in UTC."""
 
@@ -124,43 +97,13 @@ def _read_rows(store: Store, source: Source, columns: dict[str, str], core: Core
         return f"CAST({identifier(columns[role])} AS VARCHAR)" if role in columns else "CAST(NULL AS VARCHAR)"
 
     properties = _properties(store, source, columns, core, product)
-    moment = _moment(store, source, columns["time"], core)
+    moment = moment_of(store, source, columns["time"], core.map.time)
     order = identifier(columns["order"]) if "order" in columns else "0"
     store.query(
         "CREATE OR REPLACE TEMP TABLE core_rows AS SELECT row_number() OVER () AS row, "  # noqa: S608
         f"{text('user_id')} AS person, {text('session_id')} AS visit, {moment} AS time, {text('event')} AS type, "
         f"{text('item_id')} AS item_id, {text('device')} AS device, {order} AS tie, {properties} AS properties, "
         f"{text('time')} IS NOT NULL AS timed FROM {source.relation}"
-    )
-
-
-def _moment(store: Store, source: Source, column: str, core: Core) -> str:
-    """SQL that reads a time as TIMESTAMPTZ; null where it cannot be read."""
-    kind, name, wish = source.columns[column], identifier(column), core.map.time
-    zone = literal(wish.zone)
-    units = {"epoch_s": 1e6, "epoch_ms": 1e3, "epoch_us": 1.0}
-    if kind == "TIMESTAMP WITH TIME ZONE":
-        return name
-    if kind.startswith("TIMESTAMP") or kind == "DATE":
-        return f"timezone({zone}, CAST({name} AS TIMESTAMP))"
-    if kind.startswith(("U", *_NUMBERS)) or "INT" in kind:
-        unit = wish.format or "epoch_us"
-        if not wish.format:
-            typical = store.query(f"SELECT median(abs({name})) AS n FROM {source.relation}").column(0)[0].as_py() or 0  # noqa: S608
-            unit = "epoch_s" if typical < 1e11 else "epoch_ms" if typical < 1e14 else "epoch_us"
-        if unit not in units:
-            raise TrainingError(
-                f"--core {core.source}: the column {column} holds numbers, and time.format is {unit!r}.",
-                hint=f"For numbers, time.format is one of {', '.join(units)}.",
-            )
-        return f"make_timestamptz(CAST({name} * {units[unit]} AS BIGINT))"
-    if wish.format in units:
-        return f"make_timestamptz(CAST(TRY_CAST({name} AS DOUBLE) * {units[wish.format]} AS BIGINT))"
-    if wish.format:
-        return f"timezone({zone}, CAST(try_strptime(CAST({name} AS VARCHAR), {literal(wish.format)}) AS TIMESTAMP))"
-    return (
-        rf"CASE WHEN regexp_matches(CAST({name} AS VARCHAR), ':\d\d(\.\d+)?\s*(Z|[+-]\d\d(:?\d\d)?)$') "
-        f"THEN TRY_CAST({name} AS TIMESTAMPTZ) ELSE timezone({zone}, TRY_CAST({name} AS TIMESTAMP)) END"
     )
 
 
@@ -235,7 +178,7 @@ def _name_events(store: Store, core: Core, product: str) -> None:
         guess = suggested_events({name: theirs[name] for name in list(strange)[:50]}, ours)
         listed = ", ".join(f"{name} ({rows:,})" for name, rows in list(strange.items())[:10])
         raise TrainingError(
-            f"--core {core.source}: {len(strange)} events that {product} does not have: {listed}.\n  {_PASTE}\n"
+            f"--core {core.source}: {len(strange)} events that {product} does not have: {listed}.\n  {PASTE}\n"
             + pasted(events={**core.map.events, **guess}),
             hint=f"null leaves an event out. Events of {product}: {', '.join(known)}.",
         )
@@ -266,7 +209,7 @@ def _name_items(store: Store, core: Core, product: str) -> None:
             listed = ", ".join(f"{row['item_id']} ({row['rows']:,} rows)" for row in odd[:5])
             raise TrainingError(
                 f"--core {core.source}: {len(odd)} items that the catalogue of {product} does not have: {listed}.\n"
-                f"  {_PASTE}\n" + pasted(items={"unknown": "keep"}),
+                f"  {PASTE}\n" + pasted(items={"unknown": "keep"}),
                 hint="keep takes such items as they are, empty leaves the event and drops the item; items.ids renames.",
             )
 

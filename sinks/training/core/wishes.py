@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from personas.core.mapping import CoreMap, load_map
 from personas.errors import TrainingError
-from sinks.training.core.mapping import CoreMap, load_map
 from sinks.training.core.pseudonyms import load_key
 from sinks.training.core.taking import Core
 from sinks.training.mixing import Mixing, mixing_of

@@ -12,11 +12,11 @@ from typing import ClassVar
 
 import pyarrow as pa
 
+from personas.sql import identifier, literal
 from sinks.database import Database
 from sinks.training.form import Part, Rows
 from sinks.training.forms.text import is_nested, is_time, listed, moment, translate
 from sinks.training.task import Column
-from sinks.views import identifier, literal
 
 
 class CommaSeparated:

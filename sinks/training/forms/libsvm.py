@@ -16,12 +16,12 @@ from typing import ClassVar
 import pyarrow as pa
 
 from personas.errors import TrainingError
+from personas.sql import identifier, literal
 from sinks.database import Database
 from sinks.training.form import DATA, Part, Rows
 from sinks.training.forms import tabular
 from sinks.training.forms.tabular import Field
 from sinks.training.task import Column, names
-from sinks.views import identifier, literal
 
 
 class LibSvm:

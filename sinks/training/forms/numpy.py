@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from personas.sql import identifier
 from sinks.database import Database
 from sinks.training.form import DATA, Part, Rows
 from sinks.training.forms import tabular
 from sinks.training.forms.tabular import Field
 from sinks.training.task import Column
-from sinks.views import identifier
 
 _MICROSECONDS = 1_000_000
 

@@ -16,12 +16,12 @@ import pyarrow as pa
 import yaml
 
 from personas.errors import TrainingError
+from personas.sql import identifier, literal
 from sinks.database import Database
 from sinks.training.form import DATA, Part, Rows
 from sinks.training.forms.text import is_nested, is_time, listed
 from sinks.training.split import SPLITS
 from sinks.training.task import Column, names
-from sinks.views import identifier, literal
 
 #: Columns that are the same in all rows of a user, so they stand in .user, and how one is chosen of many.
 _OF_USERS = {"run_id": "min", "origin": "min", "generator": "min", "generation": "max"}

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+from personas.sql import identifier
 from sinks.database import Database
 from sinks.training.form import Rows
 from sinks.training.forms.text import is_nested, is_time, listed
 from sinks.training.task import Column, Role
-from sinks.views import identifier
 
 FEATURES_FILE = "features.json"
 

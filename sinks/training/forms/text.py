@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from personas.sql import identifier, literal
 from sinks.database import Database
 from sinks.training.form import DATA, Part, Rows
 from sinks.training.task import Column
-from sinks.views import identifier, literal
 
 #: strftime of DuckDB; the connection's time zone is UTC.
 ISO_8601 = "%Y-%m-%dT%H:%M:%S.%fZ"

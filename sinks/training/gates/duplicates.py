@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from personas.sql import identifier
 from sinks.training.gates.gate import Evidence, Found, Stage, worst
 from sinks.training.task import names
-from sinks.views import identifier
 
 
 class DuplicatesGate:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from personas.errors import GateError, PackError, PoisonError, TrainingError
 from personas.source import read_yaml
+from personas.sql import literal
 from sinks.database import Database, open_file
 from sinks.place import MEMORY
 from sinks.training import gates
 from sinks.training.discovery import instances
 from sinks.training.gates.gate import Evidence, Gate, Stage, Verdict
-from sinks.views import literal
 
 if TYPE_CHECKING:
     from sinks.training.form import Rows

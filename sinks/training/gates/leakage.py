@@ -19,9 +19,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from personas.sql import identifier
 from sinks.training.gates.gate import Evidence, Found, Stage, worst
 from sinks.training.task import names
-from sinks.views import identifier
 
 #: Rows that are looked at, about.
 SAMPLE = 50_000

@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from personas.sql import identifier, literal
 from sinks.training.gates.gate import Evidence, Found, Stage, worst
 from sinks.training.personal import CANDIDATE, hits_in, telling, words_in
-from sinks.views import identifier, literal
 
 _EVENTS = (
     "(SELECT run_id, type, CAST(properties AS VARCHAR) AS text FROM events SEMI JOIN "

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from personas.sql import identifier, literal
 from sinks.training.gates.gate import Evidence, Found, Stage, worst
 from sinks.training.task import Column
-from sinks.views import identifier, literal
 
 _ORIGINS = {
     "origin": ("core", "synthetic"),

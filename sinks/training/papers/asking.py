@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from personas.sql import literal
 from sinks.attach import opened
 from sinks.audit_spool import waiting
 from sinks.settings import load_settings
 from sinks.training.papers.tracing import Ask
 from sinks.training.papers.verify import Evidence, evidence_of
-from sinks.views import literal
 
 if TYPE_CHECKING:
     from sinks.attach import Asked

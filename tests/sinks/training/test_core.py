@@ -14,11 +14,11 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from personas.core.mapping import CoreMap, load_map
+from personas.core.suggest import Habit, suggested_columns, suggested_events
 from personas.errors import TrainingError
 from sinks.place import place_of
 from sinks.store import Store
-from sinks.training.core.mapping import CoreMap, load_map
-from sinks.training.core.suggest import Habit, suggested_columns, suggested_events
 from sinks.training.core.taking import Core
 from sinks.training.core.wishes import Wishes, granted, key_beside
 from sinks.training.loading import load_sets

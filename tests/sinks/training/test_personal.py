@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from personas.core.mapping import CoreMap
 from personas.errors import GateError
 from sinks.training.build import Order, build
-from sinks.training.core.mapping import CoreMap
 from sinks.training.core.taking import Core
 from sinks.training.form import Part, Rows
 from sinks.training.gates.gate import Evidence

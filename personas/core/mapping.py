@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from personas.errors import PackError, TrainingError
+from personas.errors import CoreError, PackError
 from personas.source import parse
 
 #: What a core's columns are for. The first three must be there; without sessions they are derived, without items and
@@ -84,8 +84,8 @@ class CoreMap(_Part):
 
 
 def load_map(path: Path) -> CoreMap:
-    """The map in a file; TrainingError lists every fault with its line."""
+    """The map in a file; CoreError lists every fault with its line."""
     try:
         return parse(CoreMap, path)[0]
     except PackError as error:
-        raise TrainingError(str(error), hint="`dayone build --help` and the README show what a map may say.") from None
+        raise CoreError(str(error), hint="The README shows what a map may say.") from None

@@ -12,7 +12,7 @@ from difflib import SequenceMatcher
 
 import yaml
 
-from sinks.training.core.mapping import USUAL
+from personas.core.mapping import USUAL
 
 #: What columns are often called, beside their usual names.
 _OFTEN = {

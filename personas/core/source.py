@@ -1,20 +1,33 @@
 """Where a core lies: Parquet, CSV or JSON-lines files, a directory of them, or a table of a DuckDB file.
 
-Makes one SQL text that reads it, and says which files were read, with their SHA-256. Knows no column.
+Makes one SQL text that reads it (for DuckDB, which each room asks in its own way), and says which files were read, with
+their SHA-256. Knows no column.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from personas.errors import StoreError, TrainingError
-from sinks.views import identifier, literal
+from personas.errors import CoreError, StoreError
+from personas.sql import identifier, literal
 
 if TYPE_CHECKING:
-    from sinks.store import Store
+    import pyarrow
+
+
+class Database(Protocol):
+    """What is asked of a database: an open one of either room. `path` is its file."""
+
+    path: str
+
+    def query(self, sql: str, parameters: list[Any] | None = None) -> pyarrow.Table:
+        """The answer as an Arrow table; StoreError on a mistake."""
+        ...
+
 
 READERS = {
     ".parquet": "read_parquet([{files}], union_by_name = true)",
@@ -28,45 +41,50 @@ _KINDS = "a .parquet, .csv, .jsonl or .ndjson file, a directory of one of these,
 
 @dataclass(frozen=True)
 class Source:
-    """A core that can be read: SQL for all of its rows, its columns with their SQL types, and its files."""
+    """A core that can be read: SQL for all of its rows, its columns with their SQL types, its files, and how the user
+    called it, for messages."""
 
     relation: str
     columns: dict[str, str]
     files: tuple[dict[str, Any], ...]
+    said: str = ""
 
 
-def open_source(store: Store, given: str) -> Source:
-    """The core at `given`. TrainingError where there is none that can be read."""
+def open_source(store: Database, given: str, option: str = "--core ", readers: Mapping[str, str] = READERS) -> Source:
+    """The core at `given`, which was said with this option. CoreError where there is none that can be read. `readers`
+    is the SQL that reads files with each ending."""
     name, _, table = given.partition("::")
+    said = f"{option}{name}"
     path = Path(name)
     if not path.exists():
-        raise TrainingError(f"--core {name}: there is no such file or directory.", hint=f"Give {_KINDS}.")
+        raise CoreError(f"{said}: there is no such file or directory.", hint=f"Give {_KINDS}.")
     if path.suffix in DATABASES and path.is_file():
-        relation, files = _table(store, path, table), [path]
+        relation, files = _table(store, path, table, said), [path]
     else:
-        files = _files(path)
-        template = READERS[files[0].suffix.lower()]
+        files = _files(path, said)
+        template = readers[files[0].suffix.lower()]
         relation = template.format(files=", ".join(literal(str(file)) for file in files))
     try:
         described = store.query(f"DESCRIBE FROM {relation}").to_pylist()
     except StoreError as error:
-        raise TrainingError(f"--core {given} cannot be read: {error}", hint=f"Give {_KINDS}.") from error
-    return Source(relation, {row["column_name"]: row["column_type"] for row in described}, tuple(map(_summed, files)))
+        raise CoreError(f"{option}{given} cannot be read: {error}", hint=f"Give {_KINDS}.") from error
+    columns = {row["column_name"]: row["column_type"] for row in described}
+    return Source(relation, columns, tuple(map(_summed, files)), f"{option}{given}")
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path, said: str) -> list[Path]:
     if path.is_file():
         found = [path]
     else:
         found = sorted(file for file in path.rglob("*") if file.suffix.lower() in READERS and file.is_file())
     kinds = {file.suffix.lower() for file in found}
     if len(kinds) != 1 or not kinds <= set(READERS):
-        said = "files of several kinds: " + ", ".join(sorted(kinds)) if kinds else "no file that can be read"
-        raise TrainingError(f"--core {path}: found {said}.", hint=f"Give {_KINDS}.")
+        found_kinds = "files of several kinds: " + ", ".join(sorted(kinds)) if kinds else "no file that can be read"
+        raise CoreError(f"{said}: found {found_kinds}.", hint=f"Give {_KINDS}.")
     return found
 
 
-def _table(store: Store, path: Path, table: str) -> str:
+def _table(store: Database, path: Path, table: str, said: str) -> str:
     """The quoted name of a table of a DuckDB file, which is attached read-only; of the store itself, just the name."""
     same = Path(store.path).exists() and Path(store.path).resolve() == path.resolve()
     database = "" if same else "core_database."
@@ -79,15 +97,15 @@ def _table(store: Store, path: Path, table: str) -> str:
             f"SELECT table_name FROM duckdb_tables() WHERE {where} ORDER BY ALL"  # noqa: S608 - a choice of ours
         )
     except StoreError as error:
-        raise TrainingError(f"--core {path} cannot be read: {error}", hint=f"Give {_KINDS}.") from error
+        raise CoreError(f"{said} cannot be read: {error}", hint=f"Give {_KINDS}.") from error
     names = found.column(0).to_pylist()
     if not table and len(names) == 1:
         table = names[0]
     if table not in names:
         what = f"no table {table!r}" if table else f"{len(names)} tables"
-        raise TrainingError(
-            f"--core {path}: found {what}; its tables: {', '.join(names) or 'none'}.",
-            hint=f"Name one: --core {path}::TABLE",
+        raise CoreError(
+            f"{said}: found {what}; its tables: {', '.join(names) or 'none'}.",
+            hint=f"Name one: {said}::TABLE",
         )
     return f"{database}{identifier(table)}"
 
