@@ -258,10 +258,11 @@ class Sink:
         deadline = 0.0
         while self._error is None and not self._abort:
             self._wake.clear()  # what was asked for so far is seen below; what is asked for from here on wakes again
-            runs_final = await self._runs_final()  # before looking: what a manifest speaks of is on the topics by then
+            # Both before looking, so that what was on the topics when they came true is below the ends that are seen.
+            runs_final, stopping = await self._runs_final(), bool(self._stop_reason)
             cluster = await self._look()
             if cluster is not None and (cluster.exact or self._idle()):
-                if self._stop_reason:
+                if stopping:
                     goal = goal or cluster.ends
                 elif not (self._until_completed and runs_final):
                     goal = None

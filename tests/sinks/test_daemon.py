@@ -17,11 +17,11 @@ from sinks.daemon import Limits, Sink
 from sinks.gather import Bounds
 from sinks.ingest import Decoder
 from sinks.report import Report
-from sinks.source import MemorySource
+from sinks.source import Cluster, MemorySource
 from sinks.store import MEMORY, Store
 from sinks.telemetry import Telemetry
 from sinks.vocabulary import vocabulary_of
-from tests.sinks.making import EVENTS, LABELS, SESSIONS, USERS, events, everything, manifest, tiny_pack
+from tests.sinks.making import EVENTS, LABELS, SESSIONS, USERS, events, everything, manifest, session_events, tiny_pack
 
 QUICK = Limits(connect_seconds=0.1, drain_seconds=0.2, look_seconds=0.01)
 
@@ -108,6 +108,30 @@ def test_told_to_stop_it_drains_what_is_there() -> None:
 
     report, stored = asyncio.run(play())
     assert (report.ended, report.drained, stored) == ("SIGTERM", True, 800)
+
+
+def test_what_came_while_it_looked_is_drained_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told to stop between the broker's answer and its reading: the ends of that answer are too old to stop at."""
+    store, source = Store.open(MEMORY), source_with(5)
+    sink = sink_on(source, store, until_completed=False, limits=Limits(1, 20, 0.01))
+    described = source.describe
+
+    async def slowly(timeout: float) -> Cluster:
+        answer = await described(timeout)
+        source.batch_rows = 7
+        if sum(sink.report.rows.values()) == 40 and not late:
+            late.extend(session_events(5))
+            source.append(EVENTS, 1, *late)
+            sink.request_stop("SIGTERM")
+            source.batch_rows = 0  # until the next look
+            await asyncio.sleep(0)  # the request arrives, the messages do not
+        return answer
+
+    late: list[tuple[bytes, bytes]] = []
+    monkeypatch.setattr(source, "describe", slowly)
+    report = asyncio.run(asyncio.wait_for(sink.run(), 20))
+    assert (report.ended, report.drained, len(late)) == ("SIGTERM", True, 4)
+    assert events_in(store) == 24
 
 
 def test_a_second_request_ends_at_once_and_consistently() -> None:
