@@ -24,7 +24,7 @@ Exit code 0 is success and 130 is an interruption (Ctrl-C, SIGTERM) after a clea
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 #: The same for `dayone --help`.
 EXIT_CODES = """\b
@@ -172,16 +172,30 @@ class AuditError(DayoneError):
 
 
 class TutorError(DayoneError):
-    """The language model cannot be asked, or what it answered cannot be used. `kind` is a word that metrics count."""
+    """The language model cannot be asked, or what it answered cannot be used. `kind` is a word that metrics count.
+
+    `scope` says what it ends: `question` (a smaller one may be answered), `session` (this one, others may go on) or
+    `tutor` (asking anything else is of no use)."""
 
     exit_code = 11
 
-    def __init__(self, message: str, *, kind: str = "other", hint: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        kind: str = "other",
+        scope: Literal["question", "session", "tutor"] = "session",
+        hint: str = "",
+    ) -> None:
         super().__init__(message, hint=hint)
         self.kind = kind
+        self.scope = scope
 
 
 class BudgetError(TutorError):
     """The next call could cost more than what is left of the ceiling; it was not made."""
 
     exit_code = 12
+
+    def __init__(self, message: str, *, kind: str = "budget", hint: str = "") -> None:
+        super().__init__(message, kind=kind, scope="tutor", hint=hint)

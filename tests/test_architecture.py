@@ -50,7 +50,7 @@ HOMES = {
 }
 
 #: Not imported when a cli.py is: `dayone --help` has to come at once.
-HEAVY = {*HOMES, "numpy", "prompt_toolkit", "psutil", "pyarrow", "rich", "yaml"}
+HEAVY = {*HOMES, "jsonschema", "numpy", "prompt_toolkit", "psutil", "pyarrow", "rich", "yaml"}
 
 
 def imports_of(tree: ast.Module, path: str) -> Iterator[tuple[ast.stmt | ast.expr, str]]:

@@ -6,8 +6,9 @@ so that a request has a fingerprint: the same request with the same sample numbe
 answer may be given again.
 
 The parts of a prompt go from the stable to the particular, because what two requests share at their beginning can be
-cached by the provider: `system` first (rules and product, the same for all), then `context` (the persona), then
-`messages`.
+cached by the provider: the answer's schema before all else, `system` (rules and product, the same for all), then
+`context` (the persona), then `messages`. So a schema should be the same for all requests of a kind: a schema that
+lists what is legal at this moment lets nothing be cached, and makes the provider compile a new grammar each time.
 """
 
 from __future__ import annotations

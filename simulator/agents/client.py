@@ -1,0 +1,172 @@
+"""The Anthropic API, or whatever speaks its protocol, as a LanguageModel. The home of the SDK; it is imported when a
+client is made, because that takes seconds.
+
+One shared asynchronous client with aiohttp under it. The SDK's own retries are off: they follow a `retry-after` of
+hours and count nothing. Each try takes a place (limits.py), reserves the most it can cost (budget.py), is sent, and
+is judged (faults.py, question.py); what is worth it is tried again, the rest is raised as a TutorError.
+
+The key goes to the SDK and nowhere else: no error, log line or count here has a header or a body of a request in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from pydantic import SecretStr
+
+from personas.errors import TutorError
+from simulator.agents import faults
+from simulator.agents.budget import Budget
+from simulator.agents.counts import TutorCounts
+from simulator.agents.faults import Failure
+from simulator.agents.language import Answer, Request, Usage
+from simulator.agents.limits import AdaptiveLimit, RetryPolicy
+from simulator.agents.prices import ModelEntry, PriceTable
+from simulator.agents.question import Reply, content_of, parameters_of, sum_of, with_more_room
+
+#: After so many questions in a row without an answer, asking more is of no use.
+GIVE_UP_AFTER = 10
+
+
+class AnthropicModel:
+    """Asks one server. Make it inside of the event loop that uses it, and close it there."""
+
+    def __init__(
+        self,
+        key: SecretStr,
+        prices: PriceTable,
+        budget: Budget,
+        *,
+        base_url: str | None = None,
+        counts: TutorCounts | None = None,
+        most_calls: int = 32,
+        timeout_seconds: float = 60.0,
+        policy: RetryPolicy | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        import anthropic
+
+        self._sdk = anthropic
+        # A server of one's own wants no key, the SDK wants one.
+        self._client = anthropic.AsyncAnthropic(
+            api_key=key.get_secret_value() or "none",
+            base_url=base_url,
+            max_retries=0,
+            timeout=timeout_seconds,
+            http_client=anthropic.DefaultAioHttpClient(),
+        )
+        self.prices = prices
+        self.budget = budget
+        self.counts = counts or TutorCounts()
+        self.limit = AdaptiveLimit(most_calls)
+        self.policy = policy or RetryPolicy()
+        self._sleep = sleep
+        self._unanswered = 0
+
+    async def ask(self, request: Request) -> Answer:
+        """The answer to one request, however many tries it takes; dollars and tokens are those of all of them."""
+        entry = self.prices[request.model]
+        usage, dollars, tries, asked = Usage(), 0.0, 0, request
+        while True:
+            tries += 1
+            outcome, reply, cost = await self._try(asked, entry)
+            dollars += cost
+            if reply is not None:
+                usage = sum_of(usage, reply.usage)
+            if not isinstance(outcome, Failure):
+                self._unanswered = 0
+                model = reply.model if reply is not None else request.model
+                return Answer(content=outcome, model=model, usage=usage, dollars=dollars)
+            again = outcome.verdict.again
+            most = self.policy.tries if again == "yes" else self.policy.tries_for_a_valid_answer
+            if again == "no" or tries >= most:
+                raise self._final(outcome, tries)
+            if outcome.verdict.maybe_billed:
+                self.counts.maybe_billed_twice += 1
+            if again == "with more room":
+                asked = with_more_room(asked)
+            elif again == "yes":
+                await self._sleep(self.policy.wait(tries, request.fingerprint, outcome.retry_after))
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._client.close()
+
+    async def _try(self, request: Request, entry: ModelEntry) -> tuple[dict[str, Any] | Failure, Reply | None, float]:
+        """Ask once. The answer's content or what failed, the reply if there was one, and its dollars."""
+        async with self.limit.slot() as call:
+            with await self.budget.reserve(entry.most(request)) as hold:
+                self.counts.concurrency = self.limit.active
+                reply = await self._send(parameters_of(request, entry, self._sdk.transform_schema))
+                if isinstance(reply, Failure):
+                    self.counts.calls[reply.verdict.kind] += 1
+                    if not reply.verdict.maybe_billed:
+                        hold.release()
+                    if reply.verdict.slows:
+                        self.limit.slow_down(call, min(reply.retry_after or 0.0, self.policy.longest_retry_after))
+                    return reply, None, 0.0
+                dollars = entry.cost(reply.usage)
+                hold.settle(dollars)
+            self.counts.add_usage(reply.usage, dollars)
+            self.limit.speed_up()
+            outcome = content_of(request, reply)
+            self.counts.calls[outcome.verdict.kind if isinstance(outcome, Failure) else "answered"] += 1
+            return outcome, reply, dollars
+
+    async def _send(self, parameters: dict[str, Any]) -> Reply | Failure:
+        sdk = self._sdk
+        try:
+            message = await self._client.messages.create(**parameters)
+            return reply_of(message)
+        except sdk.APIStatusError as error:
+            said = error.api_message or f"status {error.status_code}"
+            verdict = faults.verdict_of_status(error.status_code, said)
+            return Failure(verdict, f"{error.status_code}: {said}"[:300], _seconds(error.response.headers))
+        except sdk.APITimeoutError:
+            return Failure(faults.TIMEOUT, "no answer in time")
+        except sdk.APIConnectionError as error:
+            cause = type(error.__cause__).__name__ if error.__cause__ else "the connection failed"
+            return Failure(faults.CONNECTION, f"{self._client.base_url.host}: {cause}")
+        except (sdk.APIError, ValueError, TypeError, AttributeError) as error:
+            # A reply that is not of the protocol: JSON cut short, a page of a proxy.
+            return Failure(faults.CONNECTION, f"the reply is not of the Messages API: {type(error).__name__}")
+
+    def _final(self, failure: Failure, tries: int) -> TutorError:
+        error = faults.error_of(failure, tries)
+        self._unanswered += 1
+        if self._unanswered >= GIVE_UP_AFTER and error.scope != "tutor":
+            return TutorError(
+                f"{self._unanswered} questions in a row were not answered. {error.message}",
+                kind=error.kind,
+                scope="tutor",
+                hint=error.hint,
+            )
+        return error
+
+
+def reply_of(message: Any) -> Reply:
+    """An SDK message as plain data."""
+    blocks = [*message.content]
+    counted = message.usage
+    return Reply(
+        stop_reason=message.stop_reason,
+        text="".join(block.text for block in blocks if block.type == "text"),
+        tools=tuple((block.name, block.input) for block in blocks if block.type == "tool_use"),
+        model=message.model,
+        usage=Usage(
+            input_tokens=counted.input_tokens,
+            output_tokens=counted.output_tokens,
+            cache_read_tokens=counted.cache_read_input_tokens or 0,
+            cache_write_tokens=counted.cache_creation_input_tokens or 0,
+        ),
+    )
+
+
+def _seconds(headers: Any) -> float | None:
+    """The provider's `retry-after` in seconds; None where there is none, or where it is no number."""
+    try:
+        return float(headers.get("retry-after", ""))
+    except ValueError:
+        return None
