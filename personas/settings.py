@@ -1,8 +1,9 @@
 """Settings as people meet them: faults in words, and the list that `dayone config` shows.
 
-Works on any pydantic model whose fields are variables with the prefix DAYONE_. Secrets never show: a fault of a secret
-does not say what was found, and the list has `***` for it. The environment is read by each room's settings.py; here
-only names of variables are looked at, to say where a value came from.
+Works on any pydantic model whose fields are variables with the prefix DAYONE_, or, where a field has an alias, with
+the alias as its name (variables that others have made a custom, such as ANTHROPIC_API_KEY). Secrets never show: a fault
+of a secret does not say what was found, and the list has `***` for it. The environment is read by each room's
+settings.py; here only names of variables are looked at, to say where a value came from.
 """
 
 from __future__ import annotations
@@ -39,12 +40,14 @@ class Setting:
 
 def describe_faults(error: ValidationError, model: type[BaseModel], given: Mapping[str, Any]) -> str:
     """What is wrong, a line for each setting: its variable, what it is for, what was found, what was expected."""
-    variables = given_variables()
+    variables = given_variables(model)
+    names = {variable_of(name, field): name for name, field in model.model_fields.items()}
     lines = []
     for fault in error.errors(include_url=False):
         name = str(fault["loc"][0]) if fault["loc"] else "settings"
+        name = names.get(name, name)
         field = model.model_fields.get(name)
-        variable = f"{PREFIX}{name.upper()}"
+        variable = variable_of(name, field)
         place = variable if name not in given and variable in variables else f"{variable} (option)"
         found = MASK if field is not None and is_secret(field) else repr(fault["input"])
         expected = fault["msg"][0].lower() + fault["msg"][1:]
@@ -53,18 +56,25 @@ def describe_faults(error: ValidationError, model: type[BaseModel], given: Mappi
     return "\n".join(lines)
 
 
-def given_variables() -> set[str]:
-    """The variables of ours that the environment has, in capitals; empty ones do not count."""
-    return {name.upper() for name, value in os.environ.items() if value and name.upper().startswith(PREFIX)}
+def given_variables(model: type[BaseModel]) -> set[str]:
+    """The variables of a model that the environment has, in capitals; empty ones do not count."""
+    ours = {variable_of(name, field) for name, field in model.model_fields.items()}
+    return {name.upper() for name, value in os.environ.items() if value and name.upper() in ours}
+
+
+def variable_of(name: str, field: FieldInfo | None = None) -> str:
+    """The environment variable of a field."""
+    alias = field.validation_alias if field is not None else None
+    return alias if isinstance(alias, str) else f"{PREFIX}{name.upper()}"
 
 
 def settings_in_force(rooms: Mapping[str, BaseModel]) -> list[Setting]:
     """The settings of several rooms, each variable once, in the order of their names."""
-    variables = given_variables()
     found: dict[str, Setting] = {}
     for room, settings in rooms.items():
+        variables = given_variables(type(settings))
         for name, field in type(settings).model_fields.items():
-            variable = f"{PREFIX}{name.upper()}"
+            variable = variable_of(name, field)
             users = (*found[variable].rooms, room) if variable in found else (room,)
             source = "environment" if variable in variables else "default"
             value = getattr(settings, name)

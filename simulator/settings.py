@@ -16,12 +16,15 @@ from personas.connection import KafkaConnection, KafkaSettings
 from personas.errors import SettingsError
 from personas.settings import describe_faults
 from personas.topics import DEFAULT_PARTITIONS
+from simulator.agents.connection import TutorSettings
 
 
-class SimulatorSettings(KafkaSettings, BaseSettings):
-    """Where Kafka is, how much to buffer, where to serve metrics, how to log."""
+class SimulatorSettings(KafkaSettings, TutorSettings, BaseSettings):
+    """Where Kafka is, how much to buffer, where to serve metrics, how to log, which language model to ask."""
 
-    model_config = SettingsConfigDict(env_prefix="DAYONE_", frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="DAYONE_", frozen=True, extra="ignore", env_ignore_empty=True, populate_by_name=True
+    )
 
     kafka_partitions: int = Field(DEFAULT_PARTITIONS, ge=1, le=1000, description="Partitions of each data topic")
     simulator_connect_seconds: float = Field(
@@ -54,8 +57,10 @@ def load_settings(**options: Any) -> SimulatorSettings:
 
 def child_environment(connection: KafkaConnection, **changes: str) -> dict[str, str]:
     """The environment for a process that this one starts, which is to use this connection: the same, with the given
-    settings changed (names without the prefix). To a broker without login, such as the embedded one, none is shown."""
+    settings changed (names without the prefix). To a broker without login, such as the embedded one, none is shown; nor
+    is the key of a language model, which is for this process alone."""
     plain = connection.security_protocol == "PLAINTEXT"
     secured = ("DAYONE_KAFKA_SECURITY_", "DAYONE_KAFKA_SASL_", "DAYONE_KAFKA_SSL_")
     kept = {name: value for name, value in os.environ.items() if not (plain and name.upper().startswith(secured))}
+    kept = {name: value for name, value in kept.items() if not name.upper().startswith("ANTHROPIC_")}
     return kept | {f"DAYONE_{name.upper()}": value for name, value in changes.items()}

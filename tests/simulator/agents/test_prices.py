@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from personas.errors import SettingsError
+from simulator.agents.connection import DEFAULT_MODEL
 from simulator.agents.language import Message, Request, Usage
-from simulator.agents.making import DEFAULT_MODEL
 from simulator.agents.prices import most_input_tokens, price_table, shipped_prices
 
 
