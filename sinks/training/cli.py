@@ -165,6 +165,48 @@ def build(
         _tell(built, papers.key is not None, as_json)
 
 
+@app.command()
+def export(
+    out: Annotated[str, typer.Option("--out", metavar="FILE", help="The file to write: .parquet or .csv.")],
+    store: STORE = None,
+    product: Annotated[str | None, typer.Option(help="The product, where the store holds several.")] = None,
+    run: Annotated[list[str] | None, typer.Option(metavar="RUN", help="Only this run; may be repeated.")] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="SNAPSHOT|TIME", help="A lake as it was: a snapshot's number or a UTC time.")
+    ] = None,
+    memory_limit: Annotated[str, typer.Option(help="Memory that DuckDB may take.")] = "3GB",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for machines.")] = False,
+) -> None:
+    """Write the events of runs to one flat file, in the columns in which logs of real users come."""
+    with told_errors():
+        from pathlib import Path
+
+        from personas.console import progress_of
+        from sinks.settings import load_settings
+        from sinks.training.export import export as export_log
+        from sinks.training.opening import opened_at_one_moment
+        from sinks.training.papers.ordering import papers_of
+        from sinks.training.quarantine import putting_aside
+
+        settings = load_settings(store=store)
+        place = settings.place
+        with (
+            putting_aside(place),
+            opened_at_one_moment(place, memory_limit=memory_limit, at=at or "") as database,
+            progress_of("Exporting", quiet=as_json) as progress,
+        ):
+            papers = papers_of(settings, unsigned=True, done_with=database)
+            written = export_log(database, Path(out), product=product, runs=run or (), progress=progress)
+            papers.keep([written.note])
+        if as_json:
+            import json
+
+            told = {"file": str(written.path), "events": written.events, "runs": written.runs, "sha256": written.sha256}
+            typer.echo(json.dumps(told))
+            return
+        typer.echo(f"{written.path}: {written.events:,} events of {', '.join(written.runs)}.")
+
+
 def _tell(built: Built, signed: bool, as_json: bool) -> None:
     if as_json:
         import json

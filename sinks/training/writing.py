@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from sinks.store import Store
 
 ROW_GROUP = 122_880
+
+class TableWriter(Protocol):
+    """What takes tables: a writer of Parquet or CSV."""
+
+    def write_table(self, table: pa.Table, rows: int, /) -> None: ...
+    def close(self) -> None: ...
+
 
 #: Told after each shard: shards done, shards in all, rows so far.
 Progress = Callable[[int, int, int], None]
@@ -68,13 +75,18 @@ def translate_parts(form: Form, rows: Rows, target: Path, memory_limit: str = "1
 
 def _copy(store: Store, query: str, path: Path) -> int:
     """The rows of a query as a Parquet file; how many there are."""
+    reader = store.reader(query, ROW_GROUP)
+    with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer:
+        return copy_into(writer, reader)
+
+
+def copy_into(writer: TableWriter, reader: pa.RecordBatchReader) -> int:
+    """Write what a reader gives, in groups of ROW_GROUP rows; how many rows there were. StoreError from the query."""
     count = 0
     try:
-        reader = store.reader(query, ROW_GROUP)
-        with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer:
-            for group in _groups(reader):
-                writer.write_table(group, row_group_size=ROW_GROUP)
-                count += group.num_rows
+        for group in _groups(reader):
+            writer.write_table(group, ROW_GROUP)
+            count += group.num_rows
     except pa.ArrowException as error:  # DuckDB's errors, once rows are coming
         raise StoreError(f"The rows cannot be made: {error}") from error
     return count
