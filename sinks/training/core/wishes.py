@@ -49,6 +49,13 @@ def granted(wishes: Wishes, place: Place) -> tuple[Core | None, Mixing | None, s
         knows_it_collapses=wishes.knows_it_collapses,
         **{name: value for name, value in fields.items() if value is not None},
     )
+    return core_of(wishes, place), mixing, wishes.judge or "core"
+
+
+def core_of(wishes: Wishes, place: Place) -> Core | None:
+    """The core that is asked for, with its map and key; None where none is."""
+    if wishes.core is None:
+        return None
     mapping = load_map(wishes.map) if wishes.map else CoreMap()
     if wishes.session_gap is not None:
         if not 0 < wishes.session_gap <= 1440:
@@ -56,7 +63,7 @@ def granted(wishes: Wishes, place: Place) -> tuple[Core | None, Mixing | None, s
                 f"--session-gap: found {wishes.session_gap:g}, expected minutes, up to 1440.", hint="30 is usual."
             )
         mapping = mapping.model_copy(update={"session_gap_minutes": wishes.session_gap})
-    return Core(wishes.core, load_key(wishes.key or key_beside(place)), mapping), mixing, wishes.judge or "core"
+    return Core(wishes.core, load_key(wishes.key or key_beside(place)), mapping)
 
 
 def key_beside(place: Place) -> Path:

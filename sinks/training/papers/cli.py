@@ -69,6 +69,9 @@ def verify_command(
         str | None, typer.Option(metavar="FILE", help="The set has to be signed by this key.")
     ] = None,
     repeat: Annotated[bool, typer.Option("--repeat", help="Make the set again from the store, and compare.")] = False,
+    core: Annotated[str | None, typer.Option(metavar="PATH", help="To repeat a set with real rows: these rows.")] = None,
+    map_file: Annotated[str | None, typer.Option("--map", metavar="FILE", help="The core's map, as for build.")] = None,
+    core_key: Annotated[str | None, typer.Option(metavar="FILE", help="Key of the core's pseudonyms.")] = None,
     unsigned: Annotated[bool, typer.Option("--unsigned", help="Accept a set that nobody signed.")] = False,
     as_json: JSON = False,
 ) -> None:
@@ -90,10 +93,14 @@ def verify_command(
         if repeat:
             from sinks.settings import load_settings
             from sinks.store import Store
+            from sinks.training.core.wishes import Wishes, core_of
             from sinks.training.papers.repeating import repeat_faults
 
-            with Store.open(load_settings(store=store).place, read_only=True, memory_limit="3GB") as database:
-                verdict.look("files: made again from the store they are the same", repeat_faults(found, database))
+            place = load_settings(store=store).place
+            wishes = Wishes(core, Path(map_file) if map_file else None, Path(core_key) if core_key else None)
+            with Store.open(place, read_only=True, memory_limit="3GB") as database:
+                faults = repeat_faults(found, database, core_of(wishes, place))
+            verdict.look("files: made again from the store they are the same", faults)
         if as_json:
             import json
 

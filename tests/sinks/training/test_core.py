@@ -19,10 +19,13 @@ from personas.core.suggest import Habit, suggested_columns, suggested_events
 from personas.errors import TrainingError
 from sinks.place import place_of
 from sinks.store import Store
+from sinks.training.build import Order, build
 from sinks.training.core.taking import Core
 from sinks.training.core.wishes import Wishes, granted, key_beside
 from sinks.training.loading import load_sets
 from sinks.training.mixing import Mixing, mixing_of
+from sinks.training.papers.reading import published
+from sinks.training.papers.repeating import repeat_faults
 from sinks.training.registry import all_tasks
 from sinks.training.selection import choose
 from sinks.training.split import Split
@@ -328,3 +331,20 @@ def test_wishes_go_together(tmp_path: Path) -> None:
     key_beside(place).write_text("short\n")
     with pytest.raises(TrainingError, match="not a key for pseudonyms"):
         granted(Wishes(core="x.parquet"), place)
+
+
+def test_a_set_with_real_rows_is_made_again_from_the_store_and_the_core(
+    store: Store, real: Path, tmp_path: Path
+) -> None:
+    task, core = all_tasks()["next_event"], Core(str(real), KEY)
+    order = Order(task, task.options(), split=Split(judge="core"), core=core, mixing=Mixing(ratio=2.0, prior_users=50))
+    found = published(build(store, order, tmp_path / "sets").directory)
+    with pytest.raises(TrainingError, match="real rows were mixed in"):
+        repeat_faults(found, store)
+    assert repeat_faults(found, store, core) == []
+    pq.write_table(real_rows(sessions=2), real)
+    [fault] = repeat_faults(found, store, core)
+    assert "the core is another" in fault
+    bare = published(build(store, Order(task, task.options()), tmp_path / "sets").directory)
+    with pytest.raises(TrainingError, match="no core belongs to it"):
+        repeat_faults(bare, store, core)
