@@ -69,7 +69,7 @@ def verify_command(
         str | None, typer.Option(metavar="FILE", help="The set has to be signed by this key.")
     ] = None,
     repeat: Annotated[bool, typer.Option("--repeat", help="Make the set again from the store, and compare.")] = False,
-    core: Annotated[str | None, typer.Option(metavar="PATH", help="To repeat a set with real rows: these rows.")] = None,
+    core: Annotated[str | None, typer.Option(metavar="PATH", help="Real rows to repeat it with, as for build.")] = None,
     map_file: Annotated[str | None, typer.Option("--map", metavar="FILE", help="The core's map, as for build.")] = None,
     core_key: Annotated[str | None, typer.Option(metavar="FILE", help="Key of the core's pseudonyms.")] = None,
     unsigned: Annotated[bool, typer.Option("--unsigned", help="Accept a set that nobody signed.")] = False,

@@ -1,8 +1,8 @@
 """Makes a training set again from its recipe and compares every file: what sums and chains cannot tell.
 
 The audit log covers the manifests of runs, not each of their events. Who changes an event in the store changes what the
-recipe makes of it, and so it is found here. It takes as long as the build did. The core of a set with real rows is not in the
-store: whoever repeats it has to give it, with the key of its pseudonyms.
+recipe makes of it, and so it is found here. It takes as long as the build did. The core of a set with real rows is not in
+the store: whoever repeats it has to give it, with the key of its pseudonyms.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def repeat_faults(found: Published, store: Store, core: Core | None = None) -> l
     mixed = {name: value for name, value in recipe["mixing"].items() if name in Mixing.model_fields}
     task = task_of(recipe["task"])
     order = Order(
-        task, task.options.model_validate(recipe["options"]), product=recipe["product"], runs=_synthetic(recipe["runs"]),
-        split=Split.model_validate(recipe["split"]), form=form_of(recipe["form"]), core=core,
+        task, task.options.model_validate(recipe["options"]), product=recipe["product"],
+        runs=tuple(run for run in recipe["runs"] if run != CORE), split=Split.model_validate(recipe["split"]), form=form_of(recipe["form"]), core=core,
         mixing=Mixing.model_validate(mixed) if core else None,
     )  # fmt: skip
     if "--gate" in shlex.split(found.manifest["dayone:command"]):  # other thresholds than the usual ones
@@ -66,7 +66,3 @@ def repeat_faults(found: Published, store: Store, core: Core | None = None) -> l
             for path, file in files_in(found.manifest).items()
             if sums.get(path, (0, ""))[1] != file["sha256"]
         ]
-
-
-def _synthetic(runs: list[str]) -> tuple[str, ...]:
-    return tuple(run for run in runs if run != CORE)
