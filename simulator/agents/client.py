@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -26,6 +27,7 @@ from simulator.agents.limits import AdaptiveLimit, RetryPolicy
 from simulator.agents.prices import ModelEntry, PriceTable
 from simulator.agents.question import Reply, content_of, parameters_of, sum_of, with_more_room
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 #: After so many questions in a row without an answer, asking more is of no use.
 GIVE_UP_AFTER = 10
 
@@ -49,14 +51,17 @@ class AnthropicModel:
         import anthropic
 
         self._sdk = anthropic
-        # A server of one's own wants no key, the SDK wants one.
+        # No redirects, since they would carry the key elsewhere; no proxy on the way to our own machine. A server of
+        # one's own wants no key, the SDK wants one.
+        local = urlsplit(base_url or "").hostname in LOOPBACK
         self._client = anthropic.AsyncAnthropic(
             api_key=key.get_secret_value() or "none",
             base_url=base_url,
             max_retries=0,
             timeout=timeout_seconds,
-            http_client=anthropic.DefaultAioHttpClient(),
+            http_client=anthropic.DefaultAioHttpClient(follow_redirects=False, trust_env=not local),
         )
+        self._timeout_seconds = timeout_seconds
         self.prices = prices
         self.budget = budget
         self.counts = counts or TutorCounts()
@@ -118,20 +123,32 @@ class AnthropicModel:
     async def _send(self, parameters: dict[str, Any]) -> Reply | Failure:
         sdk = self._sdk
         try:
-            message = await self._client.messages.create(**parameters)
+            # The SDK's own time-out begins anew with each piece that comes.
+            async with asyncio.timeout(self._timeout_seconds):
+                message = await self._client.messages.create(**parameters)
             return reply_of(message)
         except sdk.APIStatusError as error:
             said = error.api_message or f"status {error.status_code}"
             verdict = faults.verdict_of_status(error.status_code, said)
             return Failure(verdict, f"{error.status_code}: {said}"[:300], _seconds(error.response.headers))
-        except sdk.APITimeoutError:
-            return Failure(faults.TIMEOUT, "no answer in time")
+        except (sdk.APITimeoutError, TimeoutError):
+            return Failure(faults.TIMEOUT, f"no answer in {self._timeout_seconds:g} seconds")
         except sdk.APIConnectionError as error:
-            cause = type(error.__cause__).__name__ if error.__cause__ else "the connection failed"
-            return Failure(faults.CONNECTION, f"{self._client.base_url.host}: {cause}")
+            return self._connection_failure(error)
         except (sdk.APIError, ValueError, TypeError, AttributeError) as error:
             # A reply that is not of the protocol: JSON cut short, a page of a proxy.
             return Failure(faults.CONNECTION, f"the reply is not of the Messages API: {type(error).__name__}")
+        except OSError as error:
+            return Failure(faults.CONNECTION, f"{self._client.base_url.host}: {type(error).__name__}")
+
+    def _connection_failure(self, error: Exception) -> Failure:
+        """Whether a connection was never made (nothing was asked) or was cut. What caused it lies two errors deep."""
+        causes = [error.__cause__, getattr(error.__cause__, "__cause__", None)]
+        name = next((type(cause).__name__ for cause in reversed(causes) if cause), "no connection")
+        never_made = any("ConnectorError" in base.__name__ for cause in causes for base in type(cause).__mro__)
+        return Failure(
+            faults.NO_CONNECTION if never_made else faults.CONNECTION, f"{self._client.base_url.host}: {name}"
+        )
 
     def _final(self, failure: Failure, tries: int) -> TutorError:
         error = faults.error_of(failure, tries)

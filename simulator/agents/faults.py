@@ -5,7 +5,8 @@
     overloaded          529                                        yes               the session
     server_error        500 and other 5xx, 408, 409                yes               the session
     timeout             no answer in time; may have been billed    yes               the session
-    connection          cut or refused; may have been billed       yes               the session
+    connection          cut; may have been billed                  yes               the session
+    no_connection       nobody there; nothing was asked            yes               the session
     invalid_answer      not JSON, or does not fit the schema       twice             the session
     truncated           max_tokens reached                         twice, doubled    the question
     context_overflow    400 about length, or the window is full    no                the question
@@ -49,9 +50,8 @@ RATE_LIMITED = Verdict("rate_limited", "session", "yes", slows=True)
 OVERLOADED = Verdict("overloaded", "session", "yes", slows=True)
 SERVER_ERROR = Verdict("server_error", "session", "yes")
 TIMEOUT = Verdict("timeout", "session", "yes", maybe_billed=True, hint="See DAYONE_TUTOR_TIMEOUT_SECONDS.")
-CONNECTION = Verdict(
-    "connection", "session", "yes", maybe_billed=True, hint="Is ANTHROPIC_BASE_URL right, and the network there?"
-)
+CONNECTION = Verdict("connection", "session", "yes", maybe_billed=True)
+NO_CONNECTION = Verdict("no_connection", "session", "yes", hint="Is ANTHROPIC_BASE_URL right, and the network there?")
 INVALID_ANSWER = Verdict("invalid_answer", "session", "for a valid answer")
 TRUNCATED = Verdict("truncated", "question", "with more room")
 CONTEXT_OVERFLOW = Verdict("context_overflow", "question")
@@ -64,8 +64,8 @@ PERMISSION = Verdict("permission", "tutor", hint="The key may not use this model
 NOT_FOUND = Verdict("not_found", "tutor", hint="Is DAYONE_TUTOR_MODEL a model that ANTHROPIC_BASE_URL has?")
 
 VERDICTS = (
-    RATE_LIMITED, OVERLOADED, SERVER_ERROR, TIMEOUT, CONNECTION, INVALID_ANSWER, TRUNCATED, CONTEXT_OVERFLOW,
-    TOO_LARGE, REFUSAL, BAD_REQUEST, AUTHENTICATION, PAYMENT, PERMISSION, NOT_FOUND,
+    RATE_LIMITED, OVERLOADED, SERVER_ERROR, TIMEOUT, CONNECTION, NO_CONNECTION, INVALID_ANSWER, TRUNCATED,
+    CONTEXT_OVERFLOW, TOO_LARGE, REFUSAL, BAD_REQUEST, AUTHENTICATION, PAYMENT, PERMISSION, NOT_FOUND,
 )  # fmt: skip
 
 _OF_STATUS = {
