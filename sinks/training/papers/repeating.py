@@ -1,8 +1,8 @@
 """Makes a training set again from its recipe and compares every file: what sums and chains cannot tell.
 
 The audit log covers the manifests of runs, not each of their events. Who changes an event in the store changes what the
-recipe makes of it, and so it is found here. It takes as long as the build did. The core of a set with real rows is not in
-the store: whoever repeats it has to give it, with the key of its pseudonyms.
+recipe makes of it, and so it is found here. It takes as long as the build did. The core of a set with real rows
+is not in the store: whoever repeats it has to give it, with the key of its pseudonyms.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def repeat_faults(found: Published, store: Store, core: Core | None = None) -> l
     task = task_of(recipe["task"])
     order = Order(
         task, task.options.model_validate(recipe["options"]), product=recipe["product"],
-        runs=tuple(run for run in recipe["runs"] if run != CORE), split=Split.model_validate(recipe["split"]), form=form_of(recipe["form"]), core=core,
+        runs=tuple(run for run in recipe["runs"] if run != CORE), core=core,
+        split=Split.model_validate(recipe["split"]), form=form_of(recipe["form"]),
         mixing=Mixing.model_validate(mixed) if core else None,
     )  # fmt: skip
     if "--gate" in shlex.split(found.manifest["dayone:command"]):  # other thresholds than the usual ones
