@@ -15,8 +15,9 @@
     │   └── GateError              9   a gate holds it back
     │       └── PoisonError        9   because of runs that are put aside
     ├── AuditError                10   a signature, a sum, a lineage or an audit log does not hold
-    └── TutorError                11   the language model cannot be asked, or its answer cannot be used
-        └── BudgetError           12   the ceiling of dollars is reached
+    ├── TutorError                11   the language model cannot be asked, or its answer cannot be used
+    │   └── BudgetError           12   the ceiling of dollars is reached
+    └── TwinError                 13   a twin model cannot be fitted, read or played
 
 Exit code 0 is success and 130 is an interruption (Ctrl-C, SIGTERM) after a clean drain.
 """
@@ -37,11 +38,12 @@ Exit codes:
   5    the database is missing, locked, read-only, full or of another version
   6    an address to listen on is in use
   7    a steering command was refused
-  8    a training set cannot be built or read
+  8    a training set cannot be built or read, or real data not be read
   9    a gate holds a training set back
   10   a signature, sum, lineage or audit log does not hold
   11   the language model cannot be asked, or its answer cannot be used
   12   the ceiling of dollars is reached
+  13   a twin model cannot be fitted, read or played
   130  interrupted (Ctrl-C, SIGTERM), after a clean drain
 """
 
@@ -199,3 +201,8 @@ class BudgetError(TutorError):
 
     def __init__(self, message: str, *, kind: str = "budget", hint: str = "") -> None:
         super().__init__(message, kind=kind, scope="tutor", hint=hint)
+
+class TwinError(DayoneError):
+    """A twin model cannot be fitted, is damaged, or does not fit the pack that it is to be played in."""
+
+    exit_code = 13

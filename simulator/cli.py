@@ -23,6 +23,7 @@ from simulator.options import (
     gathered,
     start_of,
 )
+from simulator.twins.cli import app as twins
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -112,6 +113,9 @@ def explain(
     from simulator.explain import explain_command
 
     explain_command(pack, users, days, start_of(start), json_output)
+
+
+app.add_typer(twins)
 
 
 def _settings_of(run: RunOptions, **more: Any) -> Any:

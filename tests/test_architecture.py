@@ -42,7 +42,7 @@ HOMES = {
         "sinks/membership.py",
     ),
     "cryptography": ("sinks/training/papers/keys.py",),
-    "duckdb": ("sinks/database.py",),
+    "duckdb": ("sinks/database.py", "simulator/twins/database.py"),
     "faststream": ("simulator/control.py", "sinks/subscriber.py"),
     "kafka": ("simulator/topic_admin.py", "simulator/producer.py", "simulator/sender.py"),
     "prometheus_client": ("simulator/telemetry.py", "sinks/telemetry.py"),

@@ -22,7 +22,7 @@ NEEDED = ("user_id", "time", "event")
 #: Names that are understood without a map.
 USUAL = {
     "user_id": ("user_id",), "session_id": ("session_id",), "time": ("time", "ts"), "event": ("event", "type"),
-    "item_id": ("item_id",), "device": ("device",), "order": ("sequence",), "properties": ("properties",),
+    "item_id": ("item_id",), "device": ("device",), "order": ("sequence", "step"), "properties": ("properties",),
 }  # fmt: skip
 
 

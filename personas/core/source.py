@@ -7,7 +7,6 @@ their SHA-256. Knows no column.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -50,29 +49,34 @@ class Source:
     said: str = ""
 
 
-def open_source(store: Database, given: str, option: str = "--core ", readers: Mapping[str, str] = READERS) -> Source:
-    """The core at `given`, which was said with this option. CoreError where there is none that can be read. `readers`
-    is the SQL that reads files with each ending."""
+def open_source(store: Database, given: str, option: str = "--core ") -> Source:
+    """The core at `given`, which was said with this option. CoreError where there is none that can be read."""
     name, _, table = given.partition("::")
     said = f"{option}{name}"
     path = Path(name)
-    if not path.exists():
-        raise CoreError(f"{said}: there is no such file or directory.", hint=f"Give {_KINDS}.")
+    check_there(path, said)
     if path.suffix in DATABASES and path.is_file():
         relation, files = _table(store, path, table, said), [path]
     else:
-        files = _files(path, said)
-        template = readers[files[0].suffix.lower()]
+        files = files_of(path, said)
+        template = READERS[files[0].suffix.lower()]
         relation = template.format(files=", ".join(literal(str(file)) for file in files))
     try:
         described = store.query(f"DESCRIBE FROM {relation}").to_pylist()
     except StoreError as error:
         raise CoreError(f"{option}{given} cannot be read: {error}", hint=f"Give {_KINDS}.") from error
     columns = {row["column_name"]: row["column_type"] for row in described}
-    return Source(relation, columns, tuple(map(_summed, files)), f"{option}{given}")
+    return Source(relation, columns, tuple(map(summed, files)), f"{option}{given}")
 
 
-def _files(path: Path, said: str) -> list[Path]:
+def check_there(path: Path, said: str) -> None:
+    """CoreError where there is nothing at the path."""
+    if not path.exists():
+        raise CoreError(f"{said}: there is no such file or directory.", hint=f"Give {_KINDS}.")
+
+
+def files_of(path: Path, said: str) -> list[Path]:
+    """The files at a path, all of one kind: itself, or those in the directory. CoreError where there are none."""
     if path.is_file():
         found = [path]
     else:
@@ -110,7 +114,8 @@ def _table(store: Database, path: Path, table: str, said: str) -> str:
     return f"{database}{identifier(table)}"
 
 
-def _summed(path: Path) -> dict[str, Any]:
+def summed(path: Path) -> dict[str, Any]:
+    """Name, size and SHA-256 of a file."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
     return {"name": path.name, "bytes": path.stat().st_size, "sha256": digest.hexdigest()}

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from personas.errors import TwinError
 from personas.randomness import F64
 from simulator.twins.log import I64, Log, log_of, table_of
 from simulator.twins.model import FitOptions, TwinModel
@@ -31,9 +32,13 @@ Progress = Callable[[str, float], None]
 
 def fit(table: pa.Table, options: FitOptions, progress: Progress = lambda step, share: None) -> TwinModel:
     """The model of a log. `progress` is told what is being done and the share (0 to 1) that is done."""
+    if options.epsilon is not None:
+        raise TwinError("this model carries no noise yet.", hint="Fit without --epsilon; --k holds.")
     progress("events", 0.0)
     thinned, dropped = _thinned(table, options.k)
     log = log_of(thinned)
+    if not log.words["event"]:
+        raise TwinError(f"no event was done by {options.k} users.", hint="Wait for more users, or give a smaller --k.")
     arrays: dict[str, Any] = {**_chain(log, log.user[log.session], options.k)}
     progress("items", 0.4)
     arrays |= _items(log)

@@ -1,0 +1,133 @@
+"""`dayone fit` and `dayone sample`: from a file to a model to a file, and every way in which that can go wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from personas.errors import CoreError, SettingsError, TwinError
+from simulator.twins.artefact import LINEAGE, Lineage, load
+from simulator.twins.commands import Wish, fit_command, fit_core, sample_command
+from tests.simulator.test_twins_model import small_log
+
+
+@pytest.fixture
+def core(tmp_path: Path) -> Path:
+    path = tmp_path / "core.parquet"
+    pq.write_table(small_log(), path)
+    return path
+
+
+def fitted(core: Path, **options: Any) -> tuple[Path, Lineage]:
+    folder = core.with_suffix(".twin")
+    return folder, fit_core(Wish(str(core), **options), folder, None)
+
+
+def test_a_model_says_where_it_comes_from_and_nobody_s_name(core: Path) -> None:
+    folder, lineage = fitted(core, k=5)
+    model, read = load(folder)
+    assert read == lineage and model.fingerprint == lineage.fingerprint
+    assert (lineage.k, lineage.generation, lineage.core["users"], lineage.core["sessions"]) == (5, 1, 60, 80)
+    assert lineage.core["files"][0]["name"] == "core.parquet"
+    content = b"".join(file.read_bytes() for file in folder.iterdir())
+    assert b"person-" not in content and b"confess" not in content
+
+
+def test_fitting_again_gives_the_same_model_and_takes_its_place(core: Path) -> None:
+    folder, first = fitted(core)
+    (folder / "left over").write_text("")
+    assert fitted(core)[1].fingerprint == first.fingerprint
+    assert sorted(file.name for file in folder.parent.iterdir()) == ["core.parquet", "core.twin"], "nothing beside it"
+    assert not (folder / "left over").exists()
+
+
+def test_the_same_seed_draws_the_same_file(core: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, lineage = fitted(core)
+    for name, seed in (("one", 1), ("same", 1), ("other", 2)):
+        sample_command(folder, 50, tmp_path / f"{name}.parquet", seed, json_output=True)
+    assert [json.loads(line)["sessions"] for line in capsys.readouterr().out.splitlines()] == [50, 50, 50]
+    one, same, other = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("one", "same", "other"))
+    assert one == same != other
+    told = json.loads(one.schema.metadata[b"dayone"])
+    assert told["synthetic"] and told["model"] == lineage.fingerprint and told["generation"] == 1
+
+
+def test_a_model_of_twins_is_of_the_next_generation(core: Path, tmp_path: Path) -> None:
+    folder, lineage = fitted(core)
+    sample_command(folder, 200, tmp_path / "twins.parquet", 1)
+    second = fitted(tmp_path / "twins.parquet")[1]
+    assert second.generation == 2 and second.ancestors == (f"model {lineage.fingerprint}",)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (small_log(1), "one user; a model of one user is that user"),
+        (small_log(4), "4 users, and nothing is kept that fewer than 5 did"),
+        (small_log(1).slice(0, 0), "there are no rows in it"),
+    ],
+)
+def test_a_core_that_is_too_little_is_refused(tmp_path: Path, rows: pa.Table, said: str) -> None:
+    pq.write_table(rows, tmp_path / "core.parquet")
+    with pytest.raises((TwinError, CoreError), match=said):
+        fitted(tmp_path / "core.parquet")
+    assert not (tmp_path / "core.twin").exists()
+
+
+def test_one_kind_of_event_is_enough(tmp_path: Path) -> None:
+    table = small_log()
+    table = table.set_column(3, "event", pa.array(["look"] * table.num_rows)).drop_columns(["item_id"])
+    pq.write_table(table, tmp_path / "core.parquet")
+    folder, _ = fitted(tmp_path / "core.parquet")
+    sample_command(folder, 30, tmp_path / "twins.parquet", 1)
+    twins = pq.read_table(tmp_path / "twins.parquet")
+    assert set(twins["event"].to_pylist()) == {"look"} and twins["item_id"].null_count == twins.num_rows
+
+
+@pytest.mark.parametrize("damage", ["array", "cut", "lineage", "format", "words", "absent"])
+def test_a_damaged_model_is_refused(core: Path, damage: str) -> None:
+    folder, _ = fitted(core)
+    arrays = folder / "model.npz"
+    if damage == "array":
+        with np.load(arrays) as held:
+            changed = {name: held[name] + 1 for name in held.files}
+        np.savez_compressed(arrays, **changed)
+    elif damage == "cut":
+        arrays.write_bytes(arrays.read_bytes()[:300])
+    elif damage == "lineage":
+        (folder / LINEAGE).write_text('{"format": 1}')
+    elif damage == "format":
+        told = json.loads((folder / LINEAGE).read_text())
+        (folder / LINEAGE).write_text(json.dumps({**told, "format": 99}))
+    elif damage == "words":
+        (folder / "words.json").write_text("{}")
+    else:
+        arrays.unlink()
+    with pytest.raises(TwinError, match=r"core.twin") as caught:
+        load(folder)
+    assert caught.value.exit_code == 13 and "dayone fit" in str(caught.value)
+
+
+def test_options_that_do_not_go_together_are_told(core: Path, tmp_path: Path) -> None:
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"pack": "shop", "new_pack": tmp_path / "new"}, "give one of them"),
+        ({"epsilon": 0.0}, "expected more than 0"),
+        ({"delta": 1e-5}, "goes with --epsilon"),
+    ]
+    for options, said in wrong:
+        with pytest.raises(SettingsError, match=said):
+            fit_command(Wish(str(core), **options))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("")
+    with pytest.raises(TwinError, match="something else"):
+        fit_command(Wish(str(core), out=tmp_path / "mine"))
+    with pytest.raises(TwinError, match="no such folder"):
+        sample_command(tmp_path / "nowhere", 5, tmp_path / "a.parquet", 1)
+    with pytest.raises(SettingsError, match="ends with .parquet"):
+        sample_command(fitted(core)[0], 5, tmp_path / "a.csv", 1)
