@@ -77,6 +77,8 @@ class PropertySpec(Declared):
 
     `source` names something of the situation (see `SOURCES`, or `phrase.<name>` for a sentence of the product's
     phrases); `values` draws one of the given strings by weight; `amount` draws a number; `constant` is fixed.
+    `writer` says who writes a phrase: an agent is asked for the words of the user alone. (It stands in no fingerprint
+    where it is the default: packs from before it are what they were.)
     """
 
     type: Literal["string", "number", "integer", "boolean", "strings"]
@@ -86,6 +88,7 @@ class PropertySpec(Declared):
     values: dict[str, Weight] | None = None
     amount: Amount | None = None
     constant: str | float | int | bool | None = None
+    writer: Literal["user", "product"] = Field("user", exclude_if=lambda writer: writer == "user")
 
     @model_validator(mode="after")
     def _one_origin(self) -> PropertySpec:

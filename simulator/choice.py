@@ -28,9 +28,14 @@ from simulator.world import BAG_ADD, I64, ITEM_OF_SLATE, SHOWN, World
 
 #: The purpose of the random number that draws the next event (others: see `engine`).
 NEXT_EVENT = 2
-#: How a session that an agent walks can end. 0: nobody has said. `problem`: the product broke it off.
-OUTCOMES = ("", "left", "patience", "step_bound", "problem", "agent_error")
-LEFT, PATIENCE, STEP_BOUND, PROBLEM, AGENT_ERROR = 1, 2, 3, 4, 5
+#: How a session that an agent walks can end; 0: no agent walked it. `problem`: the product broke it off. `agent_error`:
+#: the agent gave no answer that could be carried out. `stepped_down`: the Behaviour took over before the end.
+OUTCOMES = ("", "left", "patience", "step_bound", "problem", "agent_error", "stepped_down")
+LEFT, PATIENCE, STEP_BOUND, PROBLEM, AGENT_ERROR, STEPPED_DOWN = 1, 2, 3, 4, 5, 6
+
+
+class Interrupted(Exception):
+    """A chooser was told to stop while it was asked. What the engine was playing is void, and so is the engine."""
 
 
 @dataclass
@@ -83,7 +88,7 @@ class Chooser(Protocol):
         ...
 
     def finish(self, pool: Pool, rows: I64) -> None:
-        """Sessions have ended in these rows, which still hold their last state."""
+        """Sessions have ended in these rows, which still hold their last state. May set `pool.outcome` of them."""
         ...
 
 

@@ -1,0 +1,120 @@
+"""Asking: one question with everything that has to be remembered about it, and many questions at once.
+
+`Asker` stands between those who ask (walker, planner) and the LanguageModel: it counts, keeps lapses, and turns errors
+that a next question may mend into values. `all_at_once` runs many pieces of work on one event loop, stops them all when
+one fails or a stop is asked for. Knows neither worlds nor prompts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from personas.errors import BudgetError, TutorError
+from simulator.agents.language import LanguageModel, Request
+from simulator.agents.lapses import Lapses
+from simulator.choice import Interrupted
+
+T = TypeVar("T")
+WATCH_SECONDS = 0.1
+BUDGET = "budget"
+#: Kinds of TutorError that no further question can mend: the run ends with them.
+HOPELESS = frozenset({"authentication", "permission", "model", "prompt", "recording", "not_recorded"})
+
+
+@dataclass
+class AgentCounts:
+    """What agents did so far. `decisions` were taken, of which `forced` had no alternative and were not asked for;
+    `refused` answers by kind, `errors` of the language model by kind, `outcomes` of sessions by outcome; `stepped_down`
+    users, the first of them at the instant `stepped_down_at` (milliseconds after the start of the run)."""
+
+    decisions: int = 0
+    forced: int = 0
+    calls: int = 0
+    replayed: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    dollars: float = 0.0
+    refused: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    stepped_down: int = 0
+    stepped_down_at: int | None = None
+
+
+class Asker:
+    """Asks a language model and keeps count. `lapses` make a run repeatable where there was no answer."""
+
+    def __init__(self, model: LanguageModel, lapses: Lapses | None = None, counts: AgentCounts | None = None) -> None:
+        self.model, self.lapses, self.counts = model, lapses or Lapses(), counts or AgentCounts()
+
+    async def ask(self, request: Request) -> tuple[Any, str | None]:
+        """What was answered and None, or nothing and the kind of error that there was instead. BudgetError when there
+        is no money to ask with; TutorError when it is hopeless to ask again."""
+        if self.lapses.knows(request.sample):
+            known = self.lapses.kind(request.sample, request.fingerprint)
+            if known == BUDGET:
+                raise BudgetError("the ceiling of dollars was reached at this question before", kind=BUDGET)
+            if known is not None:
+                self.counts.errors[known] += 1
+                return None, known
+        try:
+            answer = await self.model.ask(request)
+        except BudgetError:
+            self.lapses.add(request.sample, request.fingerprint, BUDGET)
+            raise
+        except TutorError as error:
+            if error.kind in HOPELESS:
+                raise
+            self.counts.errors[error.kind] += 1
+            self.lapses.add(request.sample, request.fingerprint, error.kind)
+            return None, error.kind
+        counts, usage = self.counts, answer.usage
+        counts.calls += 1
+        counts.replayed += answer.replayed
+        counts.dollars += answer.dollars
+        counts.input_tokens += usage.input_tokens
+        counts.output_tokens += usage.output_tokens
+        counts.cache_read_tokens += usage.cache_read_tokens
+        counts.cache_write_tokens += usage.cache_write_tokens
+        return answer.content, None
+
+
+async def all_at_once(
+    items: Iterable[T], work: Callable[[T], Awaitable[None]], stop: threading.Event, at_once: int
+) -> None:
+    """Do the work for every item, at most `at_once` of them at the same time. The first error ends all of it and is
+    raised; so does `stop`, with Interrupted."""
+    waiting = iter(items)
+    workers = [asyncio.ensure_future(_work(waiting, work, stop)) for _ in range(at_once)]
+    watch = asyncio.ensure_future(_watch(stop))
+    pending: set[asyncio.Future[None]] = set(workers)
+    try:
+        while pending:
+            done, _ = await asyncio.wait({*pending, watch}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            pending -= done
+    finally:
+        for task in (watch, *workers):
+            task.cancel()
+        await asyncio.gather(watch, *workers, return_exceptions=True)
+
+
+async def _work(waiting: Iterator[T], work: Callable[[T], Awaitable[None]], stop: threading.Event) -> None:
+    for item in waiting:
+        if stop.is_set():
+            raise Interrupted
+        await work(item)
+
+
+async def _watch(stop: threading.Event) -> None:
+    while not stop.is_set():
+        await asyncio.sleep(WATCH_SECONDS)
+    raise Interrupted

@@ -1,0 +1,89 @@
+"""Language models for tests and trials, shipped beside the real one: they answer at once, cost nothing, and can be bad.
+
+A `FakeLanguageModel` asks a plain function, the *brain*, for the content of each answer. The brains here are pure
+functions of the request, so a run with them is the same every time: one makes legal moves at random, one is silly, one
+tries everything that an answer can be wrong in. They know what a model knows: the request, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from personas.randomness import root_key
+from simulator.agents.language import Answer, Request, Usage
+
+Brain = Callable[[Request], Any]
+
+
+class FakeLanguageModel:
+    """A LanguageModel. The brain's result is the content of the answer; an exception that it returns is raised. Every
+    call is counted; `requests` keeps those made while `keep` is true."""
+
+    def __init__(self, brain: Brain, *, dollars: float = 0.0, keep: bool = False) -> None:
+        self.brain, self.dollars, self.keep = brain, dollars, keep
+        self.calls = 0
+        self.closed = False
+        self.requests: list[Request] = []
+
+    async def ask(self, request: Request) -> Answer:
+        """What the brain says."""
+        self.calls += 1
+        if self.keep:
+            self.requests.append(request)
+        content = self.brain(request)
+        if isinstance(content, Exception):
+            raise content
+        usage = Usage(input_tokens=500, output_tokens=50)
+        # not validated: what a real model sends need not be what its type says either
+        return Answer.model_construct(
+            content=content, model=request.model, usage=usage, dollars=self.dollars, replayed=False
+        )
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+        self.closed = True
+
+
+def chance(request: Request, *parts: object) -> int:
+    """A number that depends on the question and the parts alone."""
+    return int(root_key(request.sample, len(request.messages), *parts))
+
+
+def random_legal(request: Request) -> dict[str, Any]:
+    """Any answer that the schema allows, all as likely."""
+    content: dict[str, Any] = {}
+    for name, field in request.answer_schema["properties"].items():
+        draw = chance(request, name)
+        if "enum" in field:
+            options = [option for option in field["enum"] if option != "none"] or ["none"]
+            content[name] = options[draw % len(options)]
+        elif field["type"] == "integer":
+            content[name] = 1 + draw % 60
+        else:
+            content[name] = f"some words {draw % 100}"
+    return content
+
+
+def silly(request: Request) -> Any:
+    """Legal moves, and now and then something that no schema would allow."""
+    draw = chance(request, "silly")
+    whole = random_legal(request)
+    options: list[Any] = [
+        {}, [], None, "order", {"action": 7}, {"action": "dance"}, whole | {"item": "p-nowhere"},
+        whole | {"item": "p-nowhere"}, whole | {"item": None}, whole | {"dwell_seconds": -5},
+        whole | {"dwell_seconds": 1e300}, whole | {"dwell_seconds": "long"},
+        whole | {"words": "x" * 5000}, whole | {"words": 12}, whole | {"category": "moon"}, {"action": whole["action"]},
+    ]  # fmt: skip
+    return whole if draw % 3 else options[(draw // 3) % len(options)]
+
+
+def obedient(wanted: str) -> Brain:
+    """A model that does what a text told it to do: names an action, wherever it is."""
+
+    def brain(request: Request) -> dict[str, Any]:
+        told = any(wanted in message.text for message in request.messages) or wanted in request.context
+        whole = random_legal(request)
+        return whole | {"action": wanted} if told else whole
+
+    return brain
