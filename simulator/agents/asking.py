@@ -1,7 +1,7 @@
 """Asking: one question with everything that has to be remembered about it, and many questions at once.
 
-`Asker` stands between those who ask (walker, planner) and the LanguageModel: it counts, keeps lapses, and turns errors
-that a next question may mend into values. `all_at_once` runs many pieces of work on one event loop, stops them all when
+`Asker` stands between those who ask (walker, planner) and the LanguageModel: it counts what money does not (that is
+the client's) and keeps lapses. `all_at_once` runs many pieces of work on one event loop, stops them all when
 one fails or a stop is asked for. Knows neither worlds nor prompts.
 """
 
@@ -21,26 +21,18 @@ from simulator.choice import Interrupted
 
 T = TypeVar("T")
 WATCH_SECONDS = 0.1
-BUDGET = "budget"
-#: Kinds of TutorError that no further question can mend: the run ends with them.
-HOPELESS = frozenset({"authentication", "permission", "model", "prompt", "recording", "not_recorded"})
 
 
 @dataclass
 class AgentCounts:
     """What agents did so far. `decisions` were taken, of which `forced` had no alternative and were not asked for;
-    `refused` answers by kind, `errors` of the language model by kind, `outcomes` of sessions by outcome; `stepped_down`
-    users, the first of them at the instant `stepped_down_at` (milliseconds after the start of the run)."""
+    `questions` were answered; `refused` answers by kind, `errors` of the language model by kind, `outcomes` of sessions
+    by outcome; `stepped_down` users, the first of them at the instant `stepped_down_at` (milliseconds after the start
+    of the run)."""
 
     decisions: int = 0
     forced: int = 0
-    calls: int = 0
-    replayed: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_tokens: int = 0
-    cache_write_tokens: int = 0
-    dollars: float = 0.0
+    questions: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -54,36 +46,26 @@ class Asker:
     def __init__(self, model: LanguageModel, lapses: Lapses | None = None, counts: AgentCounts | None = None) -> None:
         self.model, self.lapses, self.counts = model, lapses or Lapses(), counts or AgentCounts()
 
-    async def ask(self, request: Request) -> tuple[Any, str | None]:
-        """What was answered and None, or nothing and the kind of error that there was instead. BudgetError when there
-        is no money to ask with; TutorError when it is hopeless to ask again."""
+    async def ask(self, request: Request) -> Any:
+        """What was answered. Raises BudgetError when there is no money to ask with, other TutorErrors as they are; all
+        but those that end everything are remembered, and raised again when the same question is asked again."""
         if self.lapses.knows(request.sample):
-            known = self.lapses.kind(request.sample, request.fingerprint)
-            if known == BUDGET:
-                raise BudgetError("the ceiling of dollars was reached at this question before", kind=BUDGET)
-            if known is not None:
-                self.counts.errors[known] += 1
-                return None, known
+            if (known := self.lapses.find(request.sample, request.fingerprint)) is not None:
+                self._count_error(known)
+                raise known
         try:
             answer = await self.model.ask(request)
-        except BudgetError:
-            self.lapses.add(request.sample, request.fingerprint, BUDGET)
-            raise
         except TutorError as error:
-            if error.kind in HOPELESS:
-                raise
+            self._count_error(error)
+            if error.scope != "tutor" or isinstance(error, BudgetError):
+                self.lapses.add(request.sample, request.fingerprint, error)
+            raise
+        self.counts.questions += 1
+        return answer.content
+
+    def _count_error(self, error: TutorError) -> None:
+        if not isinstance(error, BudgetError):
             self.counts.errors[error.kind] += 1
-            self.lapses.add(request.sample, request.fingerprint, error.kind)
-            return None, error.kind
-        counts, usage = self.counts, answer.usage
-        counts.calls += 1
-        counts.replayed += answer.replayed
-        counts.dollars += answer.dollars
-        counts.input_tokens += usage.input_tokens
-        counts.output_tokens += usage.output_tokens
-        counts.cache_read_tokens += usage.cache_read_tokens
-        counts.cache_write_tokens += usage.cache_write_tokens
-        return answer.content, None
 
 
 async def all_at_once(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator.agents.prompt import data, plain
-from simulator.agents.screen import LONGEST_DWELL_SECONDS, LONGEST_WORDS, Offer
+from simulator.agents.screen import LONGEST_DWELL_SECONDS, LONGEST_WORDS, NONE, Offer
 
 #: Why an answer can be refused; metrics count by these words. `unknown_item` is an item that was made up.
 REFUSALS = ("malformed", "illegal_action", "unknown_item", "item_missing")
@@ -48,7 +48,7 @@ def read_decision(content: Any, offer: Offer) -> Decision | Refusal:
     place = -1
     if action in offer.takes:
         item = content.get("item")
-        if not isinstance(item, str) or item in ("", "none"):
+        if not isinstance(item, str) or item in ("", NONE):
             return Refusal("item_missing", f"{action} needs the id of an item on the screen.")
         if item not in offer.items:
             return Refusal("unknown_item", f"There is no item {data(item, 60)} on the screen.")

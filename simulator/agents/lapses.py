@@ -10,49 +10,59 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
-from personas.errors import TutorError
+from personas.errors import BudgetError, TutorError
 
 FILE = "lapses.jsonl"
+BUDGET = "budget"
 
 
 class Lapses:
-    """Kinds of errors by the sample number of the question (unique in a run) and the request's fingerprint."""
+    """Errors by the sample number of the question (unique in a run) and the request's fingerprint."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._path = None if folder is None else folder / FILE
-        self._known: dict[int, tuple[str, str]] = {}
+        self._known: dict[int, tuple[str, str, str]] = {}
         if self._path is not None and self._path.exists():
             self._read(self._path)
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def kind(self, sample: int, fingerprint: str) -> str | None:
-        """The kind of error that this question ended with before, or None."""
-        known = self._known.get(sample)
-        return known[1] if known is not None and known[0] == fingerprint else None
-
     def knows(self, sample: int) -> bool:
         """Whether there may be one: cheaper than a fingerprint."""
         return sample in self._known
 
-    def add(self, sample: int, fingerprint: str, kind: str) -> None:
+    def find(self, sample: int, fingerprint: str) -> TutorError | None:
+        """The error that this question ended with before, or None."""
+        known, kind, scope = self._known.get(sample, ("", "", ""))
+        if known != fingerprint:
+            return None
+        if kind == BUDGET:
+            return BudgetError("the ceiling of dollars was reached at this question before")
+        ends: Literal["session", "question"] = "session" if scope == "session" else "question"
+        return TutorError(f"this question had no answer before: {kind}", kind=kind, scope=ends)
+
+    def add(self, sample: int, fingerprint: str, error: TutorError) -> None:
         """Remember one."""
-        self._known[sample] = fingerprint, kind
+        if self.find(sample, fingerprint) is not None:
+            return
+        self._known[sample] = fingerprint, error.kind, error.scope
         if self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            line = {"sample": sample, "request": fingerprint, "kind": error.kind, "scope": error.scope}
             with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"sample": sample, "request": fingerprint, "kind": kind}) + "\n")
+                file.write(json.dumps(line) + "\n")
 
     def _read(self, path: Path) -> None:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
             try:
                 one = json.loads(line)
-                self._known[int(one["sample"])] = str(one["request"]), str(one["kind"])
+                self._known[int(one["sample"])] = str(one["request"]), str(one["kind"]), str(one["scope"])
             except (ValueError, KeyError, TypeError):
                 raise TutorError(
-                    f"{path}:{number}: found {line[:60]!r}, expected one lapse as JSON (sample, request, kind)",
-                    kind="recording",
+                    f"{path}:{number}: found {line[:60]!r}, expected one lapse as JSON (sample, request, kind, scope)",
+                    scope="tutor",
                     hint="A process that was killed may have written half a line: delete it.",
                 ) from None

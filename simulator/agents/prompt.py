@@ -47,7 +47,7 @@ class Prompt:
         if places != set(values):
             raise TutorError(
                 f"prompt {self.label}, part {part}: found places {sorted(places)}, expected {sorted(values)}",
-                kind="prompt",
+                scope="tutor",
                 hint=f"Mend simulator/agents/{FOLDER}/{self.name}.md.",
             )
         return _PLACE.sub(lambda place: values[place.group(1)], text)
@@ -68,7 +68,7 @@ def parse_prompt(name: str, text: str) -> Prompt:
     if not number.isdigit() or len(pieces) < 3 or pieces[0].strip():
         raise TutorError(
             f"prompt {name}: found {first[:60]!r}, expected a line `version: N`, then parts that begin with `## name`",
-            kind="prompt",
+            scope="tutor",
         )
     parts = {part: body.strip() for part, body in zip(pieces[1::2], pieces[2::2], strict=True)}
     return Prompt(name, int(number), hashlib.sha256(text.encode()).hexdigest(), parts)

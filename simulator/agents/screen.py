@@ -8,9 +8,8 @@ are made once: a scene takes some ten microseconds. Knows no prompt and no langu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from simulator.choice import may_choose
 from simulator.pool import Pool
 from simulator.world import BAG, DRAW, ITEM_OF_SLATE, NO_ITEM, PAGE, SHOWN, World
 
-LEAVE = "leave"
+LEAVE, NONE = "leave", "none"
 #: Bounds of what an answer may say.
 LONGEST_DWELL_SECONDS = 1800
 LONGEST_WORDS = 400
@@ -51,21 +50,43 @@ class Offer:
         (only,) = self.events
         return None if only in self.takes or only in self.draws or only in self.writes else only
 
-    @cached_property
-    def schema(self) -> dict[str, Any]:
-        """The JSON schema of an answer: one object, every field required, every name an enumeration."""
-        fields: dict[str, Any] = {
-            "reason": {"type": "string", "maxLength": LONGEST_REASON},
-            "action": {"type": "string", "enum": list(self.events)},
-        }
-        if self.takes:
-            fields["item"] = {"type": "string", "enum": [*self.items, "none"]}
-        if self.draws:
-            fields["category"] = {"type": "string", "enum": [*self.categories, "none"]}
-        if self.writes:
-            fields["words"] = {"type": "string", "maxLength": LONGEST_WORDS}
-        fields["dwell_seconds"] = {"type": "integer", "minimum": 1, "maximum": LONGEST_DWELL_SECONDS}
-        return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+    @property
+    def exact_schema(self) -> dict[str, Any]:
+        """The JSON schema of an answer that names only what is offered: one object, every field required."""
+        return answer_schema(
+            self.events,
+            {"type": "string", "enum": [*self.items, NONE]} if self.takes else None,
+            self.categories if self.draws else None,
+            bool(self.writes),
+        )
+
+
+def answer_schema(
+    actions: Iterable[str], item: dict[str, Any] | None, categories: Iterable[str] | None, words: bool
+) -> dict[str, Any]:
+    """An answer with these actions; `item` is the schema of an item's id. What is None is not asked for."""
+    fields: dict[str, Any] = {
+        "reason": {"type": "string", "maxLength": LONGEST_REASON},
+        "action": {"type": "string", "enum": list(actions)},
+    }
+    if item is not None:
+        fields["item"] = item
+    if categories is not None:
+        fields["category"] = {"type": "string", "enum": [*categories, NONE]}
+    if words:
+        fields["words"] = {"type": "string", "maxLength": LONGEST_WORDS}
+    fields["dwell_seconds"] = {"type": "integer", "minimum": 1, "maximum": LONGEST_DWELL_SECONDS}
+    return {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
+
+
+def steady_schema(world: World) -> dict[str, Any]:
+    """The schema that fits every answer about a product, whatever the moment offers."""
+    specs = world.pack.product.events
+    chosen = [name for name, spec in specs.items() if spec.weight > 0]
+    takes, draws = (world.item == ITEM_OF_SLATE).any(), (world.category == DRAW).any()
+    writes = any(wants_words(spec) for name in chosen for spec in specs[name].properties.values())
+    item = {"type": "string", "maxLength": 40} if takes else None
+    return answer_schema([*chosen, LEAVE], item, world.pack.catalog.categories if draws else None, writes)
 
 
 @dataclass(frozen=True)

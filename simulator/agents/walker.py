@@ -19,15 +19,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from personas.errors import BudgetError
+from personas.errors import BudgetError, TutorError
 from personas.population import Population
 from personas.randomness import U64, fold
 from simulator.agents.asking import Asker, all_at_once
-from simulator.agents.decision import Decision, Refusal, read_decision
+from simulator.agents.decision import Decision, read_decision
 from simulator.agents.language import Message, Request
 from simulator.agents.memory import Memory, Step
 from simulator.agents.prompt import data, load_prompt
-from simulator.agents.screen import Offer, Screens
+from simulator.agents.screen import Offer, Screens, steady_schema
 from simulator.choice import (
     AGENT_ERROR,
     LEFT,
@@ -52,11 +52,15 @@ SAMPLE = 20
 class WalkRules:
     """How far a walk goes. `refusals` in a row end the session; nobody does more than `step_bound` steps, or more than
     `patience_factor` times the user's patience, in one visit, wherever it can be left. `at_once`: questions prepared
-    at the same time (what is really sent at once is up to the language model)."""
+    at the same time (what is really sent at once is up to the language model). `exact`: the schema of each answer lists
+    what is possible at that moment, so that a model held to it by a grammar can name nothing else; not exact, the
+    schema is the same for all questions, so that a provider can cache what it begins with and compile it once, and
+    what is impossible is refused with the reason."""
 
     refusals: int = 3
     step_bound: int = 60
     patience_factor: float = 1.5
+    exact: bool = True
     max_tokens: int = 300
     at_once: int = 256
 
@@ -102,6 +106,7 @@ class Walker:
         self._words: dict[int, str] = {}
         self._stepped_down: set[int] = set()
         self._began_as_agent: dict[int, bool] = {}
+        self._schema = steady_schema(world)
         product = world.pack.product
         self._system = self.prompt.render("system", title=data(product.title), summary=data(product.summary, 1000))
 
@@ -206,25 +211,38 @@ class Walker:
         """The decision, or None when the agent has failed. BudgetError when there is no money to ask with."""
         messages: tuple[Message, ...] = (Message(role="user", text=question.message),)
         for attempt in range(self.rules.refusals):
-            request = self._request(question, messages, attempt)
-            content, error = await self.asker.ask(request)
-            found = read_decision(content, question.offer) if error is None else Refusal(error, "There was no answer.")
+            try:
+                content = await self.asker.ask(self._request(question, messages, attempt))
+            except BudgetError:
+                raise
+            except TutorError as error:
+                if error.scope == "tutor":
+                    raise
+                if error.scope == "session":
+                    return None
+                continue
+            found = read_decision(content, question.offer)
             if isinstance(found, Decision):
                 return found
-            if error is None:
-                self.counts.refused[found.kind] += 1
-                again = self.prompt.render("refused", reason=found.reason)
-                said = Message(role="assistant", text=json.dumps(content, ensure_ascii=False, default=str)[:1000])
-                messages = (messages[0], said, Message(role="user", text=again))
+            self.counts.refused[found.kind] += 1
+            again = self.prompt.render("refused", reason=found.reason)
+            said = Message(role="assistant", text=json.dumps(content, ensure_ascii=False, default=str)[:1000])
+            messages = (messages[0], said, Message(role="user", text=again))
         return None
 
     def _request(self, question: _Question, messages: tuple[Message, ...], attempt: int) -> Request:
         return Request(
-            model=self.model_name, purpose="walk", prompt=self.prompt.label, system=self._system,
-            context=self._context(question.user), messages=messages, schema_name="move",
-            answer_schema=question.offer.schema, max_tokens=self.rules.max_tokens,
+            model=self.model_name,
+            purpose="walk",
+            prompt=self.prompt.label,
+            system=self._system,
+            context=self._context(question.user),
+            messages=messages,
+            schema_name="move",
+            answer_schema=question.offer.exact_schema if self.rules.exact else self._schema,
+            max_tokens=self.rules.max_tokens,
             sample=int(fold(fold(question.key, SAMPLE), attempt)[0] >> np.uint64(12)),
-        )  # fmt: skip
+        )
 
     def _message(self, pool: Pool, row: int, situation: int) -> str:
         memory, screens = self._memory(int(pool.user[row])), self.screens

@@ -1,8 +1,7 @@
-"""Language models for tests and trials, shipped beside the real one: they answer at once, cost nothing, and can be bad.
+"""Bad language models: what they answer need not fit any schema. (Those that ship answer what they should.)
 
-A `FakeLanguageModel` asks a plain function, the *brain*, for the content of each answer. The brains here are pure
-functions of the request, so a run with them is the same every time: one makes legal moves at random, one is silly, one
-tries everything that an answer can be wrong in. They know what a model knows: the request, nothing else.
+A `BrainModel` asks a plain function, the *brain*, for the content of each answer. The brains here are pure functions of
+the request, so a run with them is the same every time. They know what a model knows: the request, nothing else.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from simulator.agents.language import Answer, Request, Usage
 Brain = Callable[[Request], Any]
 
 
-class FakeLanguageModel:
+class BrainModel:
     """A LanguageModel. The brain's result is the content of the answer; an exception that it returns is raised. Every
     call is counted; `requests` keeps those made while `keep` is true."""
 

@@ -11,10 +11,10 @@ import pytest
 from personas.errors import TutorError
 from personas.pack import load_pack
 from personas.population import DAY_MS
-from simulator.agents.fakes import FakeLanguageModel, obedient, random_legal
 from simulator.agents.language import Request
 from simulator.agents.prompt import data, load_prompt, parse_prompt, plain
 from tests.runs import pack_of
+from tests.simulator.agents.brains import BrainModel, obedient, random_legal
 from tests.simulator.agents.walking import walking
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -38,7 +38,7 @@ def same_as_golden(name: str, text: str) -> None:
     assert text == path.read_text(encoding="utf-8")
 
 
-def longest_of(model: FakeLanguageModel) -> Request:
+def longest_of(model: BrainModel) -> Request:
     """The question with the most in it: deterministic, because the fake is."""
     return max(model.requests, key=lambda one: (len(one.messages), len(one.messages[0].text), one.sample))
 
@@ -47,7 +47,7 @@ def test_the_walk_prompt_word_for_word() -> None:
     def hasty(request: Request) -> object:
         return {"action": "order_completed"} if len(request.messages) == 1 else random_legal(request)
 
-    model = FakeLanguageModel(hasty, keep=True)
+    model = BrainModel(hasty, keep=True)
     with walking("shop", model, users=12) as walk:
         walk.engine.play(20 * DAY_MS)
     request = longest_of(model)
@@ -114,7 +114,7 @@ def poisoned(tmp_path: Path) -> Path:
 
 
 def test_planted_instructions_change_neither_schema_nor_rules(poisoned: Path) -> None:
-    model = FakeLanguageModel(obedient(ORDER), keep=True)
+    model = BrainModel(obedient(ORDER), keep=True)
     with walking(str(poisoned), model, users=20) as walk:
         played = walk.engine.play(20 * DAY_MS)
         counts = walk.walker.counts
