@@ -12,6 +12,7 @@
     ├── ControlError               7   a steering command was refused
     ├── TrainingError              8   a training set cannot be built or read
     │   ├── CoreError              8   real data that was supplied cannot be read, or does not fit
+    │   ├── ProofError             8   a proof cannot be made of these logs
     │   └── GateError              9   a gate holds it back
     │       └── PoisonError        9   because of runs that are put aside
     ├── AuditError                10   a signature, a sum, a lineage or an audit log does not hold
@@ -165,6 +166,10 @@ class PoisonError(GateError):
         super().__init__(message, hint=hint)
         self.suspects = suspects or {}
         self.figures = figures or {}
+
+
+class ProofError(TrainingError):
+    """A proof cannot be made of the logs that were given, or a proof that was made cannot be read."""
 
 
 class AuditError(DayoneError):

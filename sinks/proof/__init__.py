@@ -1,0 +1,1 @@
+"""What synthetic data is worth: measured against real data that no model has seen, with intervals, gates and a page."""

@@ -1,0 +1,202 @@
+"""What measures look at: the logs, with what is computed once for several of them.
+
+The core and the hold-out are missing together where there is no real log: then only measures that need none speak.
+Knows logs and learners, no measure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from personas.randomness import F64, root_key, uniform
+from personas.randomness import fold as mixed_into
+from sinks.proof.learners import next_event, next_item, outcome
+from sinks.proof.learners.arms import Areas, Means, Weights
+from sinks.proof.learners.coding import Coding, coding_of
+from sinks.proof.learners.models import Kind
+from sinks.proof.learners.next_event import Rows as Steps
+from sinks.proof.log import Log, Mask
+from sinks.proof.sampling import FEW, at_most, bits_of, folds, replicates
+
+Found = TypeVar("Found")
+Checked = Literal["checked on real hold-out", "synthetic only"]
+#: At most: sessions of each log that are looked at, rows that a model of next events is trained or tested on, and
+#: questions to recommenders.
+SESSIONS, ROWS, ASKED = 12_000, 40_000, 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """The logs of a proof. `conversion` names the event that the product lives on; `replicates` is how many bootstrap
+    replicates make an interval."""
+
+    synthetic: Log
+    core: Log | None = None
+    holdout: Log | None = None
+    seed: int = 0
+    replicates: int = 200
+    conversion: str | None = None
+    _once: dict[object, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def checked(self) -> Checked:
+        """What a reader has to know of every figure."""
+        return "synthetic only" if self.holdout is None else "checked on real hold-out"
+
+    def once(self, key: object, make: Callable[[], Found]) -> Found:
+        """What `make` gives, made only once for this key."""
+        if key not in self._once:
+            self._once[key] = make()
+        found: Found = self._once[key]
+        return found
+
+    @cached_property
+    def real(self) -> tuple[Log, Log]:
+        """Core and hold-out; only for measures that need them."""
+        assert self.core is not None and self.holdout is not None, "asked of a measure that does not need real logs"
+        return self.core, self.holdout
+
+    @cached_property
+    def coding(self) -> Coding:
+        """How the features of all arms are coded."""
+        return coding_of(self.synthetic if self.core is None else self.core)
+
+    @cached_property
+    def samples(self) -> dict[str, Log]:
+        """The training log of each arm but `fresh` and `reference`, and the test log, within the stated sizes."""
+        core, holdout = self.real
+        logs = {"synthetic": self.synthetic, "real": core, "test": holdout}
+        return {arm: at_most(log, SESSIONS, self.seed) for arm, log in logs.items()}
+
+    @cached_property
+    def folds(self) -> tuple[tuple[Log, Log, Log], ...]:
+        """Twice: a fresh real sample, a part of the core of that size, and the test log whose users are in neither. The
+        two test logs together are the test log of `samples`."""
+        one, other = folds(self.samples["test"], self.seed)
+        mine, yours = folds(self.samples["real"], self.seed)
+        size = min(part.sessions for part in (one, other, mine, yours))
+        return tuple(
+            (at_most(fresh, size, self.seed), at_most(ours, size, self.seed), test)
+            for fresh, ours, test in ((one, mine, other), (other, yours, one))
+        )
+
+    def weights(self, log: Log) -> Weights:
+        """Bootstrap weights of the users of a log; computed once."""
+        return self.once(("weights", id(log)), lambda: replicates(log, self.seed, self.replicates))
+
+    def next_event(self, kind: Kind) -> tuple[Means, Means]:
+        """Hits and log-likelihoods of each arm on the next event or end."""
+        return self.once(("next_event", kind), lambda: self._next_event(kind))
+
+    def _next_event(self, kind: Kind) -> tuple[Means, Means]:
+        classes = self.coding.event_codes + 1
+        whole = self.samples["test"]
+        asked = _few(whole, ROWS, self.seed)[whole.session]
+        rows = {arm: self._steps(log) for arm, log in self.samples.items() if arm != "test"}
+        test = next_event.rows_of(whole, self.coding).take(asked)
+        said = {
+            "synthetic": next_event.predicted(kind, rows["synthetic"], test, classes),
+            "real": next_event.predicted(kind, rows["real"], test, classes),
+            "trivial": next_event.frequencies(rows["real"], len(test.answers), classes),
+        }
+        hits = {arm: next_event.hits(each, test.answers) for arm, each in said.items()}
+        likely = {arm: next_event.log_likelihood(each, test.answers) for arm, each in said.items()}
+        for arm, place in (("fresh", 0), ("reference", 1)):
+            hits[arm], likely[arm] = np.zeros(len(test.answers)), np.zeros(len(test.answers))
+            for parts in self.folds:
+                where = np.isin(whole.users, parts[2].users)[test.user]
+                part = test.take(where)
+                guess = next_event.predicted(kind, self._steps(parts[place]), part, classes)
+                hits[arm][where] = next_event.hits(guess, part.answers)
+                likely[arm][where] = next_event.log_likelihood(guess, part.answers)
+        users = len(whole.users)
+        return Means(hits, test.user, users), Means(likely, test.user, users)
+
+    def _steps(self, log: Log) -> Steps:
+        """The rows on next events of a log, as many as a model is trained on."""
+        return next_event.rows_of(log, self.coding).take(_few(log, ROWS, self.seed)[log.session])
+
+    def next_item(self, *, only_new: bool) -> tuple[Means, Means] | None:
+        """Hits among the first 20 and reciprocal ranks of each arm on the next item; None where items cannot be told
+        apart: fewer than 21 in use, or one of them in nine rows of ten."""
+        return self.once(("next_item", only_new), lambda: self._next_item(only_new))
+
+    def _next_item(self, only_new: bool) -> tuple[Means, Means] | None:
+        core, _ = self.real
+        counts = np.bincount(core.item[core.item >= 0], minlength=1)
+        if (counts >= 5).sum() < 21 or counts.max() > 0.9 * counts.sum():
+            return None
+        test = self.samples["test"]
+        trained = {"synthetic": self.synthetic, "real": core}
+        models = {arm: next_item.taught(log) for arm, log in trained.items()}
+        models["trivial"] = next_item.popular(core)
+        result: dict[str, list[F64]] = {arm: [] for arm in (*models, "fresh", "reference")}
+        users: list[Any] = []
+        for fresh, ours, asking in self.folds:
+            questions = _thinned(next_item.asked(asking), only_new, self.seed)
+            if not len(questions.truth):
+                return None
+            both = {"fresh": next_item.taught(fresh), "reference": next_item.taught(ours)}
+            for arm, model in {**models, **both}.items():
+                result[arm].append(next_item.ranks(model, questions, only_new=only_new).astype(np.float64))
+            codes = {user: code for code, user in enumerate(test.users.tolist())}
+            users.append(np.array([codes[user] for user in asking.users.tolist()])[questions.user])
+        ranks = {arm: np.concatenate(parts) for arm, parts in result.items()}
+        user = np.concatenate(users)
+        hits = {arm: (rank <= 20).astype(np.float64) for arm, rank in ranks.items()}
+        found = {arm: np.where(rank <= 20, 1.0 / rank, 0.0) for arm, rank in ranks.items()}
+        return Means(hits, user, len(test.users)), Means(found, user, len(test.users))
+
+    @cached_property
+    def outcomes(self) -> dict[str, outcome.Outcome]:
+        """The outcomes that the core has, by name."""
+        core, _ = self.real
+        return {each.name: each for each in outcome.outcomes_of(core, self.conversion)}
+
+    def outcome(self, name: str, kind: Kind) -> Areas | None:
+        """Areas under the curve of each arm on an outcome; None where the core has no such outcome."""
+        return self.once(("outcome", name, kind), lambda: self._outcome(name, kind))
+
+    def _outcome(self, name: str, kind: Kind) -> Areas | None:
+        if name not in self.outcomes:
+            return None
+        what = self.outcomes[name]
+        rows = {arm: outcome.rows_of(what, log, self.coding) for arm, log in self.samples.items()}
+        test = rows["test"]
+        values = {arm: outcome.predicted(kind, rows[arm], test) for arm in ("synthetic", "real")}
+        values["trivial"] = np.zeros(len(test.answers))
+        whole = self.samples["test"]
+        for arm, place in (("fresh", 0), ("reference", 1)):
+            values[arm] = np.zeros(len(test.answers))
+            for parts in self.folds:
+                where = np.isin(whole.users, parts[2].users)[test.user]
+                train = outcome.rows_of(what, parts[place], self.coding)
+                values[arm][where] = _ranked(outcome.predicted(kind, train, test.take(where)))
+        return Areas(values, test.answers, test.user)
+
+
+def _few(log: Log, rows: int, seed: int) -> Mask:
+    """Sessions of some users, by hash, that together have about so many rows."""
+    return (uniform(mixed_into(mixed_into(bits_of(log.users), FEW), seed)) < rows / max(log.rows, 1))[log.user]
+
+
+def _ranked(values: F64) -> F64:
+    """Values as shares of the values that are not larger, so that those of two models can be put together."""
+    return np.asarray(np.searchsorted(np.sort(values), values, side="right") / max(len(values), 1))
+
+
+def _thinned(questions: next_item.Questions, only_new: bool, seed: int) -> next_item.Questions:
+    """At most ASKED / 2 questions, chosen by hash; only those about new items where that is asked."""
+    chosen = questions.new if only_new else np.ones(len(questions.truth), bool)
+    share = ASKED / 2 / max(int(chosen.sum()), 1)
+    bits = mixed_into(root_key("questions", seed), np.arange(len(chosen)))
+    chosen = chosen & (uniform(bits) < share)
+    return next_item.Questions(
+        questions.last[chosen], questions.seen[chosen], questions.truth[chosen], questions.new[chosen],
+        questions.user[chosen],
+    )  # fmt: skip
