@@ -50,9 +50,7 @@ class Problems:
         happening[hit] = np.where(instead >= 0, instead, event[hit])
         return problem, happening
 
-    def _strike(
-        self, pool: Pool, problem: I64, attempt: I64, chance: F64, rows: slice | I64, rates: Rates
-    ) -> None:
+    def _strike(self, pool: Pool, problem: I64, attempt: I64, chance: F64, rows: slice | I64, rates: Rates) -> None:
         of = attempt[rows]
         struck = chance[rows] < rates.total[of]
         if rates.multiplier != 1.0:

@@ -71,8 +71,7 @@ class Sequence:
         missing = np.ones(len(messages), dtype=bool)
         for number, (time, user, tie) in self._held.items():
             later = (messages.time > time) | (
-                (messages.time == time)
-                & ((messages.user > user) | ((messages.user == user) & (messages.tie > tie)))
+                (messages.time == time) & ((messages.user > user) | ((messages.user == user) & (messages.tie > tie)))
             )
             missing &= (partition != number) | later
         return missing

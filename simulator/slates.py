@@ -118,9 +118,7 @@ def show(
     return np.where(inside, items, np.int32(-1)), as_ranked
 
 
-def propensity_codes(
-    rankings: Rankings, slate: I64, listed: I64, day: I64, as_ranked: npt.NDArray[np.bool_]
-) -> I64:
+def propensity_codes(rankings: Rankings, slate: I64, listed: I64, day: I64, as_ranked: npt.NDArray[np.bool_]) -> I64:
     """The rows [n, widest] of `propensity_table` that hold the probability of what is shown."""
     size = rankings.size[slate]
     epoch = np.maximum(np.searchsorted(rankings.first_day, day, side="right") - 1, 0)

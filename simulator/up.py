@@ -40,9 +40,7 @@ if TYPE_CHECKING:
 MEGABYTE = 1_000_000
 
 
-def up_command(
-    pack_name: str, options: RunOptions, store: Path, port: int, settings: SimulatorSettings
-) -> None:
+def up_command(pack_name: str, options: RunOptions, store: Path, port: int, settings: SimulatorSettings) -> None:
     """Everything from `pack_name` to `store`; prints the sink's summary at the end."""
     setup_logging(settings.log_format, "warning" if settings.log_level == "info" else settings.log_level)
     wanted, json_output = run_of(pack_name, options), options.json_output

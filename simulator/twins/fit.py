@@ -1,121 +1,183 @@
-"""Fits a twin model on a log: a first-order chain of events, gaps by event, items by popularity and repetition.
+"""Fits a twin model on a log.
 
-    starts [E], chain [E, E+1]     probability of the first event, and of the next (the last column: the session ends)
-    gap [E, Q+1]                   quantiles of the seconds until the next event
-    has_item [E], repeat [E]       probability that an event has an item, and that it is the item before it
-    popularity [I]                 shares of items
-    visits [V], back [Q+1]         how many sessions users have (1, 2, ...), and quantiles of the days between them
-    days [D], hours [168]          share of first sessions by day of the span, and of all sessions by hour of the week
+    visits.*    when users come (see `visits`)
+    shape.*     what the history's inputs are (see `history.Shape`)
+    dwell.*     classes of gaps (see `dwell.Durations`)
+    event.*     network: the next event, or the end (the last class)
+    mode.*      network: how the event's item is chosen (see `sequence`)
+    gap.*       network: the class of the gap before the event
+    item.*      network: which new item (see `items`)
 
-What fewer than k users did is left out before anything is computed.
+What fewer than k users did is left out before anything is computed. A tenth of the users, chosen by hash, teach
+nothing: by the likelihood of their sessions it is decided when each network has learnt enough.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from personas.errors import TwinError
-from personas.randomness import F64
-from simulator.twins.log import I64, Log, log_of, table_of
+from personas.randomness import F64, fold, root_key, uniform
+from simulator.twins.catalogue import DIMENSIONS, Catalogue, catalogue_of
+from simulator.twins.dwell import Durations, durations_of, resolution_of
+from simulator.twins.history import MOST_EVENTS, Shape
+from simulator.twins.items import begin, learn_items
+from simulator.twins.log import I64, Log, log_of
 from simulator.twins.model import FitOptions, TwinModel
+from simulator.twins.network import Learning, Network, learn
+from simulator.twins.privacy import Bools, chosen, in_order, thinned
+from simulator.twins.sequence import MODES, NEW, Examples, examples_of
+from simulator.twins.user_state import STATIC, static_of
+from simulator.twins.visits import fit_visits
 
-CELLS = 64
-MOST_VISITS = 200
-_DAY, _HOUR = 86_400_000_000, 3_600_000_000
+MOST_ROWS = 300_000
+HELD_OUT = 0.1
+#: Longest session that is learnt from: longer ones are cut (of the log's own lengths, see `_cut`).
+LONGEST = 1000
 
 Progress = Callable[[str, float], None]
+Named = dict[str, npt.NDArray[Any]]
 
 
 def fit(table: pa.Table, options: FitOptions, progress: Progress = lambda step, share: None) -> TwinModel:
     """The model of a log. `progress` is told what is being done and the share (0 to 1) that is done."""
     if options.epsilon is not None:
         raise TwinError("this model carries no noise yet.", hint="Fit without --epsilon; --k holds.")
-    progress("events", 0.0)
-    thinned, dropped = _thinned(table, options.k)
-    log = log_of(thinned)
-    if not log.words["event"]:
-        raise TwinError(f"no event was done by {options.k} users.", hint="Wait for more users, or give a smaller --k.")
-    arrays: dict[str, Any] = {**_chain(log, log.user[log.session], options.k)}
-    progress("items", 0.4)
-    arrays |= _items(log)
-    progress("arrivals", 0.7)
-    arrays |= _arrivals(log)
+    progress("reading", 0.0)
+    log, names, dropped = thinned(in_order(log_of(table)), options.k)
+    if not len(log.event):
+        hint = f"Every event name is had by fewer than k = {options.k} users; lower --k, or fit on more users."
+        raise TwinError("nothing of this core may be learnt from", hint=hint)
+    log = _cut(log)
+    arrays: Named = fit_visits(log, options.k)
+    key = root_key("twins", options.seed)
+    progress("catalogue", 0.05)
+    has = log.item >= 0
+    sessions = log.session[has]
+    catalogue = catalogue_of(log.item[has], sessions, log.user[sessions], names, options.k)
+    shape = shape_of(log, catalogue)
+    gaps, owners = _gaps(log)
+    durations = durations_of(gaps, owners, options.k, resolution_of(log.time))
+    progress("examples", 0.1)
+    some = _some(log, key)
+    examples = examples_of(some, shape, durations, static_of(some))
+    check = (uniform(fold(fold(key, 17), some.user)) < HELD_OUT)[examples.session]
+    networks, figures = _learnt(examples, log, shape, durations, check, key, progress)
+    progress("items", 0.7)
+    items, told = _items(examples, catalogue, shape, len(log.words["event"]), check, key)
+    figures["item"] = told
+    arrays |= {
+        **_shape_arrays(shape, names), **networks, **items,
+        "dwell.atoms": durations.atoms, "dwell.edges": durations.edges, "dwell.quantiles": durations.quantiles,
+        "dwell.resolution": np.array([durations.resolution]), "longest": np.array([_longest(log, options.k)]),
+    }  # fmt: skip
     progress("done", 1.0)
     facts = {
         "users": log.users, "sessions": len(log.user), "events": len(log.event),
         "first": int(log.time.min()), "last": int(log.time.max()),
-        "dropped": dropped,
+        "dropped": dropped, "networks": figures,
     }  # fmt: skip
-    return TwinModel(arrays, dict(log.words), facts)
+    return TwinModel(arrays, {"event": log.words["event"], "item": log.words["item"]}, facts)
 
 
-def _thinned(table: pa.Table, k: int) -> tuple[pa.Table, dict[str, int]]:
-    """The log without events, and without the items, that fewer than `k` users have; how many kinds of each went."""
-    log = log_of(table)
-    by_user = log.user[log.session]
-    events = _often(log.event, by_user, len(log.words["event"]), k)
-    items = np.append(_often(log.item, by_user, len(log.words["item"]), k), False)
-    rare = pa.array(list(log.words["item"]), pa.string()).take(pa.array(log.item, mask=~items[log.item]))
-    often = table_of(log, [str(n) for n in range(log.users)], [str(n) for n in range(len(log.user))])
-    often = often.set_column(often.column_names.index("item_id"), "item_id", rare)
-    return often.filter(pa.array(events[log.event])), {"events": int((~events).sum()), "items": int((~items).sum()) - 1}
+def shape_of(log: Log, catalogue: Catalogue) -> Shape:
+    """The inputs for a log: the most frequent events have columns of their own."""
+    counts = np.bincount(log.event, minlength=len(log.words["event"]))
+    order = np.argsort(-counts, kind="stable")
+    column = np.empty(len(counts), dtype=np.int64)
+    column[order] = np.minimum(np.arange(len(counts)), MOST_EVENTS - 1)
+    return Shape(
+        column=column, columns=int(column.max()) + 1, modes=MODES, group=catalogue.group,
+        groups=catalogue.groups if (log.item >= 0).any() else 1,
+        hours=bool((log.time % 86_400_000_000).any()), static=STATIC,
+    )  # fmt: skip
 
 
-def _often(code: I64, user: I64, count: int, k: int) -> Any:
-    """[count]: whether at least k users did it."""
-    there = code >= 0
-    pairs = np.unique(code[there] * (user.max(initial=0) + 1) + user[there])
-    users = np.bincount(pairs // (user.max(initial=0) + 1), minlength=count)
-    return users >= k
+def _shape_arrays(shape: Shape, names: int) -> Named:
+    sizes = [shape.columns, shape.modes, shape.groups, int(shape.hours), shape.static, names]
+    return {"shape.column": shape.column, "shape.group": shape.group, "shape.sizes": np.array(sizes)}
 
 
-def _chain(log: Log, by_user: I64, k: int) -> dict[str, F64]:
+def shape_from(arrays: Any) -> Shape:
+    """The shape that a model was fitted with."""
+    columns, modes, groups, hours, static, _ = (int(size) for size in arrays["shape.sizes"])
+    return Shape(arrays["shape.column"], columns, modes, arrays["shape.group"], groups, bool(hours), static)
+
+
+def _cut(log: Log) -> Log:
+    place = np.arange(len(log.event)) - log.first[log.session]
+    return log if (place < LONGEST).all() else chosen(log, np.flatnonzero(place < LONGEST))
+
+
+def _longest(log: Log, k: int) -> int:
+    lengths = np.sort(log.lengths)[::-1]
+    return int(lengths[min(k - 1, len(lengths) - 1)] * 1.5) + 1
+
+
+def _gaps(log: Log) -> tuple[I64, I64]:
+    inner = np.diff(log.session) == 0
+    return np.diff(log.time)[inner], log.user[log.session][1:][inner]
+
+
+def _some(log: Log, key: np.uint64) -> Log:
+    """Of a large log the sessions of some of its users: enough for the networks."""
+    rows = len(log.event) + len(log.user)
+    if rows <= MOST_ROWS:
+        return log
+    taken = uniform(fold(fold(key, 5), np.arange(log.users))) < MOST_ROWS / rows
+    return chosen(log, np.flatnonzero(taken[log.user[log.session]]))
+
+
+def one_hot(code: I64, size: int) -> F64:
+    """[n, size]; codes below zero give zeros."""
+    return np.concatenate([np.eye(size), np.zeros((1, size))])[np.where(code < 0, size, code)]
+
+
+def _named(name: str, network: Network) -> Named:
+    return {f"{name}.{part}": array for part, array in asdict(network).items()}
+
+
+def _learnt(
+    examples: Examples, log: Log, shape: Shape, durations: Durations, check: Bools, key: np.uint64, progress: Progress
+) -> tuple[Named, dict[str, Any]]:
     events = len(log.words["event"])
-    last = np.zeros(len(log.event), dtype=bool)
-    last[log.first[1:] - 1] = True
-    follows = np.where(last, events, np.roll(log.event, -1))
-    pair = log.event * (events + 1) + follows
-    counts = np.bincount(pair, minlength=events * (events + 1)).astype(np.float64)
-    counts *= _often(pair, by_user, len(counts), k)
-    chain = counts.reshape(events, events + 1)
-    total = chain.sum(axis=1, keepdims=True)
-    chain = np.where(total > 0, chain / np.maximum(total, 1), np.eye(events + 1)[[events] * events])
-    starts = np.bincount(log.event[log.first[:-1]], minlength=events).astype(np.float64)
-    seconds = (np.roll(log.time, -1) - log.time) / 1e6
-    gaps = np.zeros((events, CELLS + 1))
-    for event in range(events):
-        some = seconds[(log.event == event) & ~last]
-        gaps[event] = np.quantile(some, np.linspace(0, 1, CELLS + 1)) if len(some) else 0.0
-    return {"starts": starts / starts.sum(), "chain": chain, "gap": np.maximum(gaps, 0.0)}
+    inputs, figures = examples.inputs, dict[str, Any]()
+    arrays: Named = {}
+    learning = Learning()
+    progress("events", 0.2)
+    network, figures["event"] = learn(inputs, examples.event, events + 1, check, fold(key, 1)[0], learning)
+    arrays |= _named("event", network)
+    real = np.flatnonzero(~examples.ends)
+    column = one_hot(shape.column[examples.event[real]], shape.columns).astype(np.float32)
+    known = np.concatenate([inputs[real], column], axis=1)
+    progress("modes", 0.4)
+    network, figures["mode"] = learn(known, examples.mode[real], MODES, check[real], fold(key, 2)[0], learning)
+    arrays |= _named("mode", network)
+    progress("gaps", 0.55)
+    mode = one_hot(examples.mode[real], MODES).astype(np.float32)
+    later = np.flatnonzero(examples.kind[real] >= 0)
+    known = np.concatenate([known[later], mode[later]], axis=1)
+    kind, held = examples.kind[real][later], check[real][later]
+    network, figures["gap"] = learn(known, kind, durations.classes, held, fold(key, 3)[0], learning)
+    return arrays | _named("gap", network), figures
 
 
-def _items(log: Log) -> dict[str, F64]:
-    events, items = len(log.words["event"]), len(log.words["item"])
-    there = log.item >= 0
-    of_event = np.maximum(np.bincount(log.event, minlength=events), 1)
-    has = np.bincount(log.event[there], minlength=events) / of_event
-    same = there & (np.roll(log.item, 1) == log.item) & (np.roll(log.session, 1) == log.session)
-    repeat = np.bincount(log.event[same], minlength=events) / np.maximum(has * of_event, 1)
-    popularity = np.bincount(log.item[there], minlength=items)
-    return {"has_item": has, "repeat": repeat, "popularity": popularity / max(popularity.sum(), 1)}
-
-
-def _arrivals(log: Log) -> dict[str, F64]:
-    begun = log.time[log.first[:-1]]
-    order = np.lexsort((begun, log.user))
-    user, begun = log.user[order], begun[order]
-    fresh = np.diff(user, prepend=-1) != 0
-    origin = int(begun.min() // _DAY)
-    days = np.bincount(begun[fresh] // _DAY - origin).astype(np.float64)
-    hours = np.bincount((begun // _HOUR + 3 * 24) % 168, minlength=168).astype(np.float64)  # 1970 began on a Thursday
-    visits = np.bincount(np.minimum(np.bincount(user), MOST_VISITS), minlength=2).astype(np.float64)[1:]
-    between = np.diff(begun)[~fresh[1:]] / _DAY
-    back = np.quantile(between, np.linspace(0, 1, CELLS + 1)) if len(between) else np.zeros(CELLS + 1)
-    return {
-        "days": days / days.sum(), "hours": hours / hours.sum(), "visits": visits / visits.sum(), "back": back,
-        "origin": np.array([origin * _DAY]),
-    }  # fmt: skip
+def _items(
+    examples: Examples, catalogue: Catalogue, shape: Shape, events: int, check: Bools, key: np.uint64
+) -> tuple[Named, dict[str, Any]]:
+    new = np.flatnonzero(~examples.ends & (examples.mode == NEW))
+    if not len(new):
+        return {}, {"loss": 0.0, "passes": 0}
+    rows = examples.items.part(new)
+    column = one_hot(shape.column[rows.event], shape.columns).astype(np.float32)
+    rows = replace(rows, inputs=np.concatenate([rows.inputs, column], axis=1))
+    item = examples.item[new]
+    network = begin(catalogue, rows.inputs.shape[1], rows.event, item, events, 2 * DIMENSIONS, fold(key, 4)[0])
+    network, told = learn_items(network, rows, item, check[new], fold(key, 6)[0], Learning(rate=2e-3))
+    return {f"item.{name}": array for name, array in asdict(network).items()}, told

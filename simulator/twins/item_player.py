@@ -1,0 +1,46 @@
+"""Draws items from an item network, in fixed point: the same item whatever else is drawn with it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from personas.randomness import F64, U64, fold, uniform
+from simulator.twins.items import LEARNT, Classes, Hidden, ItemNetwork, ItemRows
+from simulator.twins.log import I64
+from simulator.twins.network import GRID, draw, on_grid, weights_of
+
+_CLASS, _WITHIN, _RARE = 1, 2, 3
+_LIMIT = 64.0
+
+
+class ItemPlayer:
+    """An item network ready to be played. `rare_items`: how many fictional names the rare items have."""
+
+    def __init__(self, network: ItemNetwork, rare_items: int) -> None:
+        self._arrays = {name: on_grid(getattr(network, name)) for name in LEARNT}
+        self._allowed, self._class_allowed = on_grid(network.allowed), on_grid(network.class_allowed)
+        if not rare_items:  # further down than what the session has had
+            self._allowed[:, -1] = -1e6
+        self._classes, self._rare, self._rare_items = Classes(network.leaf), len(network.leaf) - 1, rare_items
+
+    def draw(self, rows: ItemRows, bits: U64) -> I64:
+        """[n] an item for each row that it has not had in its session, where there is one."""
+        raw = Hidden.of(self._arrays, rows, self._rare)
+        hidden = np.clip(np.rint(Hidden.rectified(raw) * GRID), -_LIMIT * GRID, _LIMIT * GRID) / GRID
+        if self._arrays["class_out"].shape[1] > 1:
+            logits = hidden @ self._arrays["class_out"] + self._arrays["class_bias"] + self._class_allowed[rows.event]
+            leaf = draw(weights_of(logits), uniform(fold(bits, _CLASS)))
+        else:
+            leaf = np.zeros(len(rows.event), dtype=np.int64)
+        within = uniform(fold(bits, _WITHIN))
+        chosen = np.zeros(len(leaf), dtype=np.int64)
+        for number, mine in self._classes.runs(leaf):
+            members = self._classes.members(number)
+            logits = hidden[mine] @ self._arrays["item_out"][members].T + self._arrays["item_bias"][members]
+            logits += self._allowed[rows.event[mine]][:, members]
+            self._classes.mask(logits, number, rows.recent[mine])
+            chosen[mine] = members[draw(weights_of(np.where(logits < -1e8, -1e5, logits)), within[mine])]
+        if not self._rare_items:
+            return chosen
+        spread: F64 = uniform(fold(bits, _RARE))
+        return np.where(chosen == self._rare, self._rare + (spread * self._rare_items).astype(np.int64), chosen)

@@ -1,0 +1,220 @@
+"""Small softmax networks: what comes next, given numbers about the history.
+
+A wide part (straight from inputs to classes) and one hidden layer. Learnt with Adam (Kingma, Ba 2015, ICLR) until the
+likelihood of *other users'* sessions no longer rises: that is what keeps a network from remembering single sessions.
+
+Playing has to give the same bits whatever the batch, and floating-point matrix products do not: their order of adding
+depends on shapes. So weights and inputs are rounded to multiples of 1/1024 when a network is played. Products and sums
+of such numbers are exact in doubles, in any order; exponentials are looked up in a table. Weighed against products
+without BLAS: those are ten times as slow.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from personas.randomness import F64, fold, standard_normal
+from simulator.twins.log import I64
+
+F32 = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+GRID = 1024.0
+_DEPTH = 20
+_LARGEST = 64.0
+
+
+@dataclass(frozen=True)
+class Network:
+    """wide [D, K], into [D, H], into_bias [H], out [H, K], bias [K]: D inputs, H hidden units, K classes."""
+
+    wide: F32
+    into: F32
+    into_bias: F32
+    out: F32
+    bias: F32
+
+    @property
+    def classes(self) -> int:
+        """How many outcomes there are."""
+        return len(self.bias)
+
+
+def _exponentials() -> F64:
+    """exp(-i/1024) for i = 0.., rounded to multiples of 2^-44, so that sums of a few hundred are exact."""
+    return np.array([round(math.exp(-i / GRID) * 2.0**44) * 2.0**-44 for i in range(int(_DEPTH * GRID) + 1)])
+
+
+_TABLE: list[F64] = []
+
+
+def on_grid(values: npt.NDArray[np.floating]) -> F64:
+    """Values cut to ±64 and rounded to multiples of 1/1024."""
+    rounded: F64 = np.rint(np.clip(values, -_LARGEST, _LARGEST).astype(np.float64) * GRID)
+    rounded *= 1.0 / GRID
+    return rounded
+
+
+def weights_of(logits: F64) -> F64:
+    """exp(logits - max) by table; row by row, the same bits in any batch. -inf gives zero, like all below -20."""
+    if not _TABLE:
+        _TABLE.append(_exponentials())
+    below = np.minimum((logits.max(axis=-1, keepdims=True) - logits) * GRID, _DEPTH * GRID)
+    found: F64 = _TABLE[0][np.rint(below).astype(np.int32)]
+    found[below >= _DEPTH * GRID] = 0.0
+    return found
+
+
+def draw(weights: F64, numbers: F64) -> I64:
+    """One class for each row, with probability as its weight; `numbers` in [0, 1)."""
+    rising = np.cumsum(weights, axis=1)
+    chosen = (rising <= (numbers * rising[:, -1])[:, None]).sum(axis=1)
+    return np.asarray(np.minimum(chosen, weights.shape[1] - 1), dtype=np.int64)
+
+
+class Player:
+    """A network ready to be played: weights in fixed point."""
+
+    def __init__(self, network: Network) -> None:
+        self._wide, self._into = on_grid(network.wide), on_grid(network.into)
+        self._out, self._bias = on_grid(network.out), on_grid(network.bias)
+        self._into_bias = on_grid(network.into_bias)
+        self.classes = network.classes
+
+    def logits(self, inputs: F64) -> F64:
+        """[n, K] for inputs on the grid [n, D]."""
+        hidden = np.rint(np.maximum(inputs @ self._into + self._into_bias, 0.0) * GRID) / GRID
+        found: F64 = inputs @ self._wide + np.minimum(hidden, _LARGEST) @ self._out + self._bias
+        return found
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How networks are learnt. passes: how often, at most, the examples are gone through; examples: the most that are
+    gone through in all; patience: passes without a better likelihood before it stops."""
+
+    hidden: int = 96
+    passes: int = 40
+    examples: int = 4_000_000
+    batch: int = 512
+    rate: float = 3e-3
+    patience: int = 3
+    decay: float = 1e-5
+
+
+def softmax_loss(logits: F32, target: I64) -> tuple[float, F32]:
+    """Mean negative log-likelihood, and its gradient by the logits (not divided by n)."""
+    logits -= logits.max(axis=1, keepdims=True)
+    probability = np.exp(logits)
+    total = probability.sum(axis=1, keepdims=True)
+    rows = np.arange(len(target))
+    loss = float((np.log(total[:, 0]) - logits[rows, target]).mean())
+    probability /= total
+    probability[rows, target] -= 1.0
+    return loss, probability
+
+
+class Adam:
+    """Adam with decoupled weight decay, over a list of arrays that are changed in place."""
+
+    def __init__(self, arrays: list[F32], rate: float, decay: float) -> None:
+        self._arrays, self._rate, self._decay = arrays, rate, decay
+        self._mean = [np.zeros_like(array) for array in arrays]
+        self._square = [np.zeros_like(array) for array in arrays]
+        self._steps = 0
+
+    def step(self, gradients: list[F32], factor: float) -> None:
+        """One step; `factor` scales the rate."""
+        self._steps += 1
+        rate = self._rate * factor * math.sqrt(1 - 0.999**self._steps) / (1 - 0.9**self._steps)
+        for place, (array, gradient) in enumerate(zip(self._arrays, gradients, strict=True)):
+            mean, square = self._mean[place], self._square[place]
+            np.add(mean, 0.1 * (gradient - mean), out=mean)
+            np.add(square, 0.001 * (gradient * gradient - square), out=square)
+            np.subtract(array, rate * mean / (np.sqrt(square) + 1e-8), out=array)
+            if array.ndim > 1:
+                np.multiply(array, 1.0 - self._decay * factor, out=array)
+
+
+def start(inputs: int, hidden: int, classes: int, key: np.uint64) -> Network:
+    """A network before learning: hidden weights small and random by key, the rest zero."""
+    bits = fold(fold(key, inputs * 7919 + classes), np.arange(inputs * hidden))
+    into = standard_normal(bits).reshape(inputs, hidden) * math.sqrt(1.5 / max(inputs, 1))
+    bits = fold(fold(key, inputs * 104_729 + classes), np.arange(hidden * classes))
+    out = standard_normal(bits).reshape(hidden, classes) * 0.02
+    return Network(
+        wide=np.zeros((inputs, classes), np.float32), into=into.astype(np.float32),
+        into_bias=np.zeros(hidden, np.float32), out=out.astype(np.float32), bias=np.zeros(classes, np.float32),
+    )  # fmt: skip
+
+
+def shuffled(count: int, key: np.uint64, epoch: int) -> I64:
+    """A permutation of 0..count-1, by key and pass."""
+    return np.argsort(fold(fold(key, 1_000_003 + epoch), np.arange(count)), kind="stable")
+
+
+def pace(step: int, steps: int) -> float:
+    """The learning rate's course: up for a twentieth, then a half cosine down to a fiftieth."""
+    warm = max(steps // 20, 1)
+    if step < warm:
+        return (step + 1) / warm
+    return 0.02 + 0.49 * (1 + math.cos(math.pi * min((step - warm) / max(steps - warm, 1), 1.0)))
+
+
+def learn(
+    inputs: F32, target: I64, classes: int, check: Bools, key: np.uint64, learning: Learning
+) -> tuple[Network, dict[str, float]]:
+    """Fit a network to `target` [n] given `inputs` [n, D]; rows of `check` only decide when to stop.
+
+    Returns the best network by the checked likelihood, and figures: loss of it and of constant shares, in nats."""
+    network = start(inputs.shape[1], learning.hidden, classes, key)
+    shares = np.bincount(target[~check], minlength=classes) + 0.5
+    network.bias[:] = np.log(shares / shares.sum())
+    figures = {"constant": loss_of(network, inputs[check], target[check]) if check.any() else 0.0}
+    if classes < 2 or not (~check).any():
+        return network, {**figures, "loss": figures["constant"], "passes": 0}
+    arrays = [network.wide, network.into, network.into_bias, network.out, network.bias]
+    train = np.flatnonzero(~check)
+    passes = max(min(learning.passes, learning.examples // len(train)), 2)
+    batch = learning.batch if len(train) < 200_000 else learning.batch * 4
+    steps, step, waited = passes * -(-len(train) // batch), 0, 0
+    optimizer = Adam(arrays, learning.rate, learning.decay)
+    best, kept, done = math.inf, [array.copy() for array in arrays], 0
+    for epoch in range(passes):
+        order = train[shuffled(len(train), key, epoch)]
+        for first in range(0, len(order), batch):
+            rows = order[first : first + batch]
+            optimizer.step(_gradients(network, inputs[rows], target[rows]), pace(step, steps))
+            step += 1
+        loss = loss_of(network, inputs[check], target[check])
+        if loss < best - 1e-5:
+            best, kept, done, waited = loss, [array.copy() for array in arrays], epoch + 1, 0
+        else:
+            waited += 1
+        if waited > learning.patience:
+            break
+    found = Network(*kept)
+    return found, {**figures, "loss": best, "passes": done}
+
+
+def _gradients(network: Network, inputs: F32, target: I64) -> list[F32]:
+    hidden = np.maximum(inputs @ network.into + network.into_bias, 0)
+    _, delta = softmax_loss(inputs @ network.wide + hidden @ network.out + network.bias, target)
+    delta /= len(target)
+    back = (delta @ network.out.T) * (hidden > 0)
+    return [inputs.T @ delta, inputs.T @ back, back.sum(axis=0), hidden.T @ delta, delta.sum(axis=0)]
+
+
+def loss_of(network: Network, inputs: F32, target: I64) -> float:
+    """Mean negative log-likelihood in nats."""
+    total = 0.0
+    for first in range(0, len(target), 8192):
+        part, wanted = inputs[first : first + 8192], target[first : first + 8192]
+        hidden = np.maximum(part @ network.into + network.into_bias, 0)
+        logits = part @ network.wide + hidden @ network.out + network.bias
+        total += softmax_loss(logits, wanted)[0] * len(wanted)
+    return total / max(len(target), 1)

@@ -1,0 +1,87 @@
+"""What of a core may be learnt at all: names that fewer than k users have are gone before anything is computed.
+
+An event name, an item or a property's value of fewer than k users gets no code, so no array has a place for it. Rows of
+rare events are left out. Rare items stay as *somebody's rare item*: they keep their place in the sessions (so that the
+length and the repetitions of sessions are learnt), share one code in every model, and have fictional names.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from simulator.twins.log import I64, Log
+
+Bools = npt.NDArray[np.bool_]
+MOST_RARE = 200_000
+
+
+def users_of(code: I64, user: I64, size: int) -> I64:
+    """[size]: how many different users have each code; codes below zero are nobody's."""
+    there = code >= 0
+    span = int(user.max(initial=0)) + 1
+    pairs = np.unique(code[there] * span + user[there])
+    return np.bincount(pairs // span, minlength=size)[:size]
+
+
+def in_order(log: Log) -> Log:
+    """The log with the rows of each session in the order of their times; equal times keep the order of the rows."""
+    late = (np.diff(log.time) < 0) & (np.diff(log.session) == 0)
+    if not late.any():
+        return log
+    return chosen(log, np.lexsort((np.arange(len(log.time)), log.time, log.session)))
+
+
+def chosen(log: Log, rows: I64) -> Log:
+    """These rows of a log (sorted by session); sessions and users without any are gone."""
+    session = np.unique(log.session[rows], return_inverse=True)[1]
+    first = np.flatnonzero(np.diff(session, prepend=-1))
+    owners, user = np.unique(log.user[log.session[rows][first]], return_inverse=True)
+    taken = pa.array(rows)
+    return Log(
+        event=log.event[rows], item=log.item[rows], time=log.time[rows], session=session,
+        first=np.append(first, len(rows)), user=user, words=log.words, users=len(owners),
+        more={name: column.take(taken) for name, column in log.more.items()},
+    )  # fmt: skip
+
+
+def thinned(log: Log, k: int) -> tuple[Log, int, dict[str, int]]:
+    """The log without what fewer than `k` users have, the number of items that keep their names, and counts of what
+    went. Codes of items from that number on are rare items, whose words are fictional."""
+    by_user = log.user[log.session]
+    often = users_of(log.event, by_user, len(log.words["event"])) >= k
+    kept = chosen(log, np.flatnonzero((log.event >= 0) & often[log.event]))
+    events, event = _renamed(kept.event, log.words["event"], often)
+    items = len(log.words["item"])
+    counted = users_of(kept.item, kept.user[kept.session], items)
+    frequent = counted >= k
+    rare = (counted > 0) & ~frequent
+    names = int(frequent.sum())
+    place = np.append(np.where(frequent, np.cumsum(frequent) - 1, names + (np.cumsum(rare) - 1) % MOST_RARE), -1)
+    fictional = [f"other-{number:06d}" for number in range(1, min(int(rare.sum()), MOST_RARE) + 1)]
+    words = {
+        **log.words,
+        "event": events,
+        "item": (*(word for word, keep in zip(log.words["item"], frequent, strict=True) if keep), *fictional),
+    }
+    dropped = {
+        "events": int((~often).sum()),
+        "rows": len(log.event) - len(kept.event),
+        "items": int(rare.sum()),
+    }
+    return (
+        Log(
+            event=event, item=place[kept.item], time=kept.time, session=kept.session, first=kept.first,
+            user=kept.user, words=words, users=kept.users, more=kept.more,
+        ),
+        names,
+        dropped,
+    )  # fmt: skip
+
+
+def _renamed(code: I64, words: Any, kept: Bools) -> tuple[tuple[str, ...], I64]:
+    place = np.cumsum(kept) - 1
+    return tuple(word for word, keep in zip(words, kept, strict=True) if keep), place[code]

@@ -1,0 +1,145 @@
+"""When users come: how many sessions each has, the day of the first, the time between, and the hour of the week.
+
+Users who come often differ from those who come once in everything else too, so there are tables for several *habits*
+(by the number of sessions). Days with fewer than k first sessions share what they have with the days like them. Knows
+nothing of what happens in a session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from personas.randomness import F64, U64, cumulative_shares, fold, pick, uniform
+from simulator.twins.dwell import resolution_of
+from simulator.twins.log import I64, Log
+from simulator.twins.privacy import users_of
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+DAY, HOUR, MINUTE = 86_400_000_000, 3_600_000_000, 60_000_000
+CELLS = 64
+#: Sessions of a user from which on another habit begins.
+HABITS = (1, 2, 3, 6, 12, 30)
+#: A return within this time keeps its exact distance; a later one falls on an hour of the week.
+SOON = 12 * HOUR
+_COUNT, _DAY, _HOUR, _BACK, _WITHIN = range(1, 6)
+
+
+def habit_of(count: I64) -> I64:
+    """The habit of users with so many sessions."""
+    return np.searchsorted(HABITS, count, side="right") - 1
+
+
+def fit_visits(log: Log, k: int) -> dict[str, npt.NDArray[Any]]:
+    """counts [V] (share of users with 1, 2, ... sessions), days [habits, D], back [habits, CELLS+1] (log1p of seconds),
+    hours [168], origin, resolution (microseconds)."""
+    start = log.time[log.first[:-1]]
+    order = np.lexsort((start, log.user))
+    user, start = log.user[order], start[order]
+    count = np.bincount(user, minlength=log.users)
+    habit = habit_of(count)
+    fresh = np.diff(user, prepend=-1) != 0
+    origin = int(start.min() // DAY)
+    day = (start[fresh] // DAY - origin).astype(np.int64)
+    days = int(start.max() // DAY) - origin + 1
+    curve = _curve(day, days, origin, k)
+    by_habit = np.stack([_blend(day[habit == h], curve, origin) for h in range(len(HABITS))])
+    gaps, of_gap = np.diff(start)[~fresh[1:]], habit[user[1:]][~fresh[1:]]
+    whole = np.log1p(gaps / 1e6)
+    mine = [of_gap == h for h in range(len(HABITS))]
+    back = np.stack([_table(whole[rows] if rows.sum() >= CELLS else whole, k) for rows in mine])
+    hours = np.bincount((start // HOUR + 72) % 168, minlength=168).astype(np.float64)
+    had = users_of((start // HOUR + 72) % 168, user, 168) >= k
+    return {
+        "visits.counts": _counts(count, k), "visits.days": by_habit, "visits.back": back,
+        "visits.hours": np.where(had, hours, 0.0) + 1e-9, "visits.origin": np.array([origin * DAY]),
+        "visits.resolution": np.array([resolution_of(log.time)]),
+    }  # fmt: skip
+
+
+def _counts(count: I64, k: int) -> F64:
+    """Shares of 1, 2, ... sessions; numbers that fewer than k users have are pooled with their neighbours."""
+    size = np.sort(count)[::-1]
+    longest = int(size[min(k - 1, len(size) - 1)])
+    shares = np.bincount(np.minimum(count, longest), minlength=longest + 1)[1:].astype(np.float64)
+    first = 0
+    while first < longest:
+        last = first + 1
+        while last < longest and shares[first:last].sum() < k:
+            last += 1
+        if last == longest or shares[first:last].sum() >= k:
+            shares[first:last] = shares[first:last].sum() / (last - first)
+        first = last
+    return np.asarray(shares / shares.sum())
+
+
+def _curve(day: I64, days: int, origin: int, k: int) -> F64:
+    """Share of first sessions by day; days below k have the mean of such days around them, weekends and not apart."""
+    share = np.bincount(day, minlength=days).astype(np.float64)
+    rare = share < k
+    weekend = (np.arange(days) + origin + 3) % 7 >= 5
+    for kind in (False, True):
+        alike = rare & (weekend == kind)
+        rows = np.flatnonzero(alike)
+        for part in np.array_split(rows, max(len(rows) // 14, 1)):
+            share[part] = share[part].mean() if len(part) else 0.0
+    return np.asarray(share / share.sum())
+
+
+def _blend(day: I64, curve: F64, origin: int) -> F64:
+    """The curve of one habit: that of all, times how this habit's weeks differ, shrunk."""
+    week = np.arange(len(curve)) // 14
+    all_weeks = np.bincount(week, curve)
+    mine = np.bincount(week[day], minlength=len(all_weeks)) + 20.0 * all_weeks
+    ratio = mine / mine.sum() / np.maximum(all_weeks, 1e-12)
+    found = curve * ratio[week]
+    return np.asarray(found / found.sum())
+
+
+def _table(values: F64, k: int) -> F64:
+    if not len(values):
+        return np.full(CELLS + 1, np.log1p(7 * 86_400.0))
+    ordered = np.sort(values)
+    part = min(k, len(ordered))
+    table = np.quantile(ordered, np.linspace(0, 1, CELLS + 1))
+    return np.asarray(np.clip(table, ordered[:part].mean(), ordered[-part:].mean()))
+
+
+def counts_of(arrays: Arrays, user_key: U64) -> I64:
+    """How many sessions each user has."""
+    shares = cumulative_shares(arrays["visits.counts"][None])
+    return 1 + pick(shares, np.zeros(len(user_key), dtype=np.int64), uniform(fold(user_key, _COUNT)))
+
+
+def starts_of(arrays: Arrays, user_key: U64, user: I64, turn: I64, count: I64, session_key: U64) -> I64:
+    """When each session begins: microseconds since 1970. Rows are the users' sessions, user by user, by turn."""
+    habit = habit_of(count)
+    day = pick(cumulative_shares(arrays["visits.days"]), habit, uniform(fold(user_key, _DAY)))
+    origin, days = int(arrays["visits.origin"][0]), arrays["visits.days"].shape[1]
+    chance = uniform(fold(session_key, _BACK))
+    place = chance * CELLS
+    cell = np.minimum(place.astype(np.int64), CELLS - 1)
+    low, high = arrays["visits.back"][habit[user], cell], arrays["visits.back"][habit[user], cell + 1]
+    back = np.rint(np.expm1(low + (place - cell) * (high - low)) * 1e6).astype(np.int64)
+    back = np.where(turn > 0, back, 0)
+    begun = np.flatnonzero(turn == 0)
+    first = origin + day * DAY + (uniform(fold(user_key, _HOUR)) * DAY).astype(np.int64)
+    passed = np.cumsum(back)
+    since = passed - passed[begun][user]
+    left = np.maximum(origin + days * DAY - first, DAY)[user]
+    since = np.where(since >= left, (uniform(fold(session_key, _WITHIN)) * left).astype(np.int64), since)
+    start = first[user] + since
+    soon = (turn > 0) & (back < SOON)
+    hours = cumulative_shares(arrays["visits.hours"].reshape(7, 24))
+    midnight = start // DAY * DAY
+    hour = pick(hours, (midnight // DAY + 3) % 7, uniform(fold(session_key, _HOUR)))
+    within = (uniform(fold(session_key, _WITHIN + 1)) * HOUR).astype(np.int64)
+    resolution = int(arrays["visits.resolution"][0])
+    fitting = midnight + hour * HOUR + within
+    shift = np.where(soon, 0, fitting - start)
+    # A quick return follows the session before it: it moves with that one.
+    anchor = np.maximum.accumulate(np.where(soon, 0, np.arange(len(start))))
+    return np.asarray((start + shift[anchor]) // resolution * resolution)
