@@ -7,6 +7,7 @@ The simulator's settings inherit these; nothing here reads the environment. The 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -24,6 +25,10 @@ class TutorSettings(BaseModel):
     tutor_prices: Path | None = Field(None, description="A file with prices, before those that Dayone knows")
     tutor_calls: int = Field(32, ge=1, le=1000, description="Calls under way at once, at most")
     tutor_timeout_seconds: float = Field(60.0, gt=0, le=3600, description="Seconds to wait for one answer")
+    tutor_recordings: Path | None = Field(None, description="A folder to keep the model's answers in")
+    tutor_recording_mode: Literal["record", "replay", "auto"] = Field(
+        "auto", description="record, replay (ask nobody), or auto (ask for what is not recorded)"
+    )
     # Under the names that every tool of this API knows.
     anthropic_api_key: SecretStr = Field(
         SecretStr(""), validation_alias="ANTHROPIC_API_KEY", description="The key of the Anthropic API"

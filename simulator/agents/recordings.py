@@ -1,0 +1,192 @@
+"""Answers of language models, kept, so that a run can be repeated byte for byte and for nothing.
+
+One SQLite file: the fingerprint of a request → what was answered, or the error that it ended with (a refusal decides
+what happens in a run as an answer does). The other way, JSON lines in compressed files, has to be read whole before
+the first question, is torn by a kill in mid-line, and wants a lock of its own between processes; SQLite has all three
+settled, and a file can be shipped with a pack. Each answer is a transaction: after a kill everything is there that
+was given to the caller. While it is written there is a `-wal` file beside it; `close` folds that in.
+
+Kept are: the fingerprint, the models, the prompt's name, purpose and sample number, the answer, tokens and dollars.
+Not kept are: the prompt's text (the fingerprint stands for it), keys, headers, addresses.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from personas.errors import BudgetError, TutorError
+from simulator.agents.language import Answer, Request, Usage
+
+FILE = "recordings.sqlite"
+Mode = Literal["record", "replay", "auto"]
+#: Marks the file as ours ("DYre"), and the version of the tables below.
+APPLICATION, VERSION = 0x44597265, 1
+TABLES = """
+CREATE TABLE answers (
+    fingerprint TEXT PRIMARY KEY, model TEXT NOT NULL, prompt TEXT NOT NULL, purpose TEXT NOT NULL,
+    sample INTEGER NOT NULL, run TEXT NOT NULL, answered_by TEXT, content TEXT, usage TEXT, dollars REAL NOT NULL,
+    error_kind TEXT, error_scope TEXT, error TEXT, hint TEXT
+) WITHOUT ROWID;
+CREATE TABLE batches (
+    batch TEXT PRIMARY KEY, server TEXT NOT NULL, state TEXT NOT NULL, requests TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+Outcome = Answer | TutorError
+
+
+class Recordings:
+    """One file of recordings. Several processes may write it at once. With `writable` False nothing about the file or
+    its folder changes, so that it may lie where nobody may write. TutorError says what is wrong with a file."""
+
+    def __init__(self, path: Path, *, writable: bool = True) -> None:
+        self.path = path
+        try:
+            self._database = _open_to_write(path) if writable else _open_to_read(path)
+        except (sqlite3.Error, OSError) as error:
+            raise self._error(f"cannot be opened ({error})") from None
+        try:
+            self._check(writable)
+        except BaseException:
+            self._database.close()
+            raise
+        self._writable = writable
+        self._run = uuid.uuid4().hex
+
+    def find(self, fingerprint: str, *, of_this_run: bool = False) -> Outcome | None:
+        """What a request was answered, or the error that it ended with; if wished, only what was kept by this object.
+        Dollars are 0: nobody pays for it again."""
+        row = self._ask(
+            "SELECT content, answered_by, usage, error_kind, error_scope, error, hint FROM answers "
+            "WHERE fingerprint = ? AND run GLOB ?",
+            (fingerprint, self._run if of_this_run else "*"),
+        ).fetchone()
+        if row is None:
+            return None
+        content, answered_by, usage, kind, scope, message, hint = row
+        if kind == "budget":
+            return BudgetError(message, hint=hint)
+        if kind is not None:
+            return TutorError(message, kind=kind, scope=scope, hint=hint)
+        return Answer(
+            content=json.loads(content), model=answered_by, usage=Usage.model_validate_json(usage), replayed=True
+        )
+
+    def keep(self, request: Request, outcome: Outcome) -> None:
+        """Write down how a request ended; what is there of it already is replaced."""
+        if isinstance(outcome, Answer):
+            content = json.dumps(outcome.content, ensure_ascii=False, separators=(",", ":"))
+            tail: tuple[object, ...] = (
+                outcome.model,
+                content,
+                outcome.usage.model_dump_json(),
+                outcome.dollars,
+                None,
+                None,
+                None,
+                None,
+            )
+        else:
+            tail = (None, None, None, 0.0, outcome.kind, outcome.scope, outcome.message, outcome.hint)
+        row = (request.fingerprint, request.model, request.prompt, request.purpose, request.sample, self._run, *tail)
+        self._ask(f"INSERT OR REPLACE INTO answers VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
+
+    def __len__(self) -> int:
+        """How many requests have an outcome."""
+        return int(self._ask("SELECT count(*) FROM answers").fetchone()[0])
+
+    # Batches under way, so that a program started again asks for their results and not again
+
+    def keep_batch(self, batch: str, server: str, fingerprints: Iterable[str]) -> None:
+        """A batch was handed in: its id, where, and the fingerprints of its requests."""
+        row = (batch, server, "under_way", json.dumps(list(fingerprints)))
+        self._ask("INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?)", row)
+
+    def batches_under_way(self, server: str) -> dict[str, list[str]]:
+        """Batches of a server whose results nobody has fetched yet: id → fingerprints of their requests."""
+        rows = self._ask("SELECT batch, requests FROM batches WHERE server = ? AND state = 'under_way'", (server,))
+        return {batch: json.loads(requests) for batch, requests in rows}
+
+    def end_batch(self, batch: str) -> None:
+        """All results of a batch have been kept."""
+        self._ask("UPDATE batches SET state = 'fetched' WHERE batch = ?", (batch,))
+
+    def close(self) -> None:
+        """Fold everything into the one file, where no other process still writes it."""
+        try:
+            if self._writable:
+                self._database.execute("PRAGMA journal_mode = DELETE")
+        except sqlite3.Error:
+            pass  # another process has it open, and will do it
+        finally:
+            self._database.close()
+
+    def _ask(self, statement: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
+        try:
+            return self._database.execute(statement, values)
+        except sqlite3.Error as error:
+            raise self._error(f"cannot be used ({error})") from None
+
+    def _check(self, writable: bool) -> None:
+        if writable:
+            self._make_tables()
+        (application,) = self._ask("PRAGMA application_id").fetchone()
+        (version,) = self._ask("PRAGMA user_version").fetchone()
+        if application != APPLICATION:
+            raise self._error("is no file of recordings")
+        elif version != VERSION:
+            raise self._error(f"is of version {version}, expected {VERSION}")
+
+    def _make_tables(self) -> None:
+        """In a new file, by one process alone."""
+        self._ask("BEGIN IMMEDIATE")
+        if not self._ask("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+            for statement in TABLES.split(";\n"):
+                self._ask(statement)
+            self._ask(f"PRAGMA application_id = {APPLICATION}")
+            self._ask(f"PRAGMA user_version = {VERSION}")
+        self._ask("COMMIT")
+
+    def _error(self, what: str) -> TutorError:
+        return TutorError(
+            f"The recordings {self.path}: the file {what}.",
+            kind="recordings",
+            scope="tutor",
+            hint="DAYONE_TUTOR_RECORDINGS names a folder that dayone keeps recordings in, or a new one.",
+        )
+
+
+def _open_to_write(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    database = sqlite3.connect(path, timeout=30, isolation_level=None)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")  # a kill loses nothing; a power cut the last moments
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
+
+
+def _open_to_read(path: Path) -> sqlite3.Connection:
+    if not path.is_file():
+        raise OSError("there is none")
+    address = path.resolve().as_uri()
+    try:
+        return _opened(f"{address}?mode=ro")
+    except sqlite3.OperationalError:
+        return _opened(f"{address}?immutable=1")  # needs no -shm beside the file
+
+
+def _opened(address: str) -> sqlite3.Connection:
+    database = sqlite3.connect(address, timeout=30, isolation_level=None, uri=True)
+    try:
+        database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.Error:
+        database.close()
+        raise
+    return database
