@@ -118,12 +118,12 @@ class EventSpec(Declared):
     `on` lists the screens where it is legal, `to` the screen it leads to (absent: stays). `weight` is how likely it
     is against the other legal events of the screen, before intents and traits have their say; events that only a
     problem causes have weight 0. `requires` bounds counters, `effects` adds to them, `clear` sets them to 0. `item`
-    says which item it is about: one chosen from the `slate` on the screen, the one in `focus`, or the newest in the
-    `bag`. `bag` puts the item in, takes it out, or empties the bag. `slate` names the slate that it shows, `page:
-    next` shows the next page of it. `category` draws another category from the user's tastes (`draw`), takes the
-    item's (`item`) or keeps the present one. `dwell` is the time in seconds until the user's next event. `traits`
-    multiplies the weight by exp(coefficient x (2 x trait - 1)); `after` multiplies it when the event before was the
-    named one.
+    says which item it is about: one chosen from the `slate` on the screen, the one in `focus`, the newest in the
+    `bag`, or any of the `catalog` (where a product does not log what it showed). `bag` puts the item in, takes it
+    out, or empties the bag. `slate` names the slate that it shows, `page: next` shows the next page of it. `category`
+    draws another category from the user's tastes (`draw`), takes the item's (`item`) or keeps the present one.
+    `dwell` is the time in seconds until the user's next event. `traits` multiplies the weight by exp(coefficient x (2
+    x trait - 1)); `after` multiplies it when the event before was the named one.
     """
 
     summary: Text = ""
@@ -133,7 +133,7 @@ class EventSpec(Declared):
     requires: dict[Name, Bounds] = Field(default_factory=dict)
     effects: dict[Name, Annotated[int, Field(ge=-100, le=100)]] = Field(default_factory=dict)
     clear: tuple[Name, ...] = ()
-    item: Literal["slate", "focus", "bag"] | None = None
+    item: Literal["slate", "focus", "bag", "catalog"] | None = None
     bag: Literal["add", "remove", "empty"] | None = None
     slate: Name | None = None
     page: Literal["first", "next"] = "first"
@@ -269,7 +269,7 @@ class Product(Declared):
         spec = self.events[event]
         low: dict[str, int] = {}
         high: dict[str, int] = {}
-        if spec.item is not None:
+        if spec.item is not None and spec.item != "catalog":
             low["shown" if spec.item == "slate" else spec.item] = 1
         if spec.bag in ("remove", "empty"):
             low["bag"] = 1

@@ -26,6 +26,7 @@ from simulator.world import (
     BAG_REMOVE,
     DRAW,
     ITEM_IN_BAG,
+    ITEM_OF_CATALOG,
     ITEM_OF_SLATE,
     OF_ITEM,
     PAGE,
@@ -36,6 +37,8 @@ from simulator.world import (
 # Purposes of random numbers; the engine has others, 64 to 127 belong to slates, from 256 on to event properties.
 ITEM, CATEGORY, SHOW = 5, 6, 8
 SEEN = 6
+#: How often an item of the catalogue is drawn until one is found that is launched.
+LAUNCHED_TRIES = 4
 
 SLATE_COLUMNS: dict[str, Any] = {
     "items": np.int32, "as_ranked": np.bool_, "slate": np.int16, "listed": np.int32, "day": np.int32,
@@ -65,6 +68,13 @@ class Effects:
         )
         #: How much each user minds the price, as a row of `behaviour.appeal`.
         self.appeal_level = price_level(population, world, behaviour)
+        #: The catalogue by category; sums of appeal [level, place], and those at the end of each category.
+        self._by_category = np.argsort(world.item_category, kind="stable")
+        self._catalog = np.cumsum(behaviour.appeal[:, self._by_category].astype(np.float64), axis=1)
+        counts = np.bincount(world.item_category)
+        self._of_category = self._catalog[:, np.cumsum(counts) - 1]
+        early = np.lexsort((world.launch_day, world.item_category))
+        self._launched_first = early[np.cumsum(counts) - counts]
         widest = rankings.examination.shape[1]
         self.slates = Columns(SLATE_COLUMNS, {"items": widest, "as_ranked": widest})
         self.bags = Columns({"items": np.int32}, {"items": world.pack.product.bag_size})
@@ -83,6 +93,25 @@ class Effects:
         if spec.source == "bag.value":
             return bag_cents
         return np.full(len(key), round(float(spec.constant or 0) * 100), dtype=np.int64)
+
+    def anything(self, user: npt.NDArray[np.int64], day: npt.NDArray[np.int64], bits: U64) -> npt.NDArray[np.int32]:
+        """An item of the catalogue for each user: a category by taste, in it an item that is launched, by appeal."""
+        category = self.draw_category(user, fold(bits, 0))
+        level, first = self.appeal_level[user], self._launched_first[category]
+        item = np.full(len(user), -1, dtype=np.int32)
+        for attempt in range(1, LAUNCHED_TRIES + 1):
+            rows = np.flatnonzero(item < 0)
+            low = np.where(category[rows] > 0, self._of_category[level[rows], category[rows] - 1], 0.0)
+            high = self._of_category[level[rows], category[rows]]
+            point = low + uniform(fold(bits[rows], attempt)) * (high - low)
+            place = np.empty(len(rows), dtype=np.int64)
+            for number in np.unique(level[rows]).tolist():
+                mine = level[rows] == number
+                place[mine] = np.searchsorted(self._catalog[number], point[mine], side="right")
+            found = self._by_category[np.minimum(place, len(self._by_category) - 1)]
+            there = self.world.launch_day[found] <= day[rows]
+            item[rows[there]] = found[there]
+        return np.where(item < 0, first, item).astype(np.int32)
 
     def draw_category(self, user: npt.NDArray[np.int64], bits: U64) -> npt.NDArray[np.int64]:
         shares = self._taste_shares[user]
@@ -122,6 +151,10 @@ class Effects:
             pool.items[rows] += 1
             self.seen[user, 1:] = self.seen[user, :-1]
             self.seen[user, 0] = chosen
+        rows = np.flatnonzero(mode == ITEM_OF_CATALOG)
+        if len(rows):
+            item[rows] = self.anything(pool.user[rows], pool.started[rows] // DAY_MS, fold(key[rows], ITEM))
+            pool.items[rows] += 1
         return item
 
     def fill_bag(self, pool: Pool, event: npt.NDArray[np.int64], item: npt.NDArray[np.int32]) -> None:

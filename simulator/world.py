@@ -19,7 +19,7 @@ from personas.situations import Situations
 I64 = npt.NDArray[np.int64]
 I32 = npt.NDArray[np.int32]
 FOCUS, SHOWN, BAG, PAGE = 0, 1, 2, 3
-NO_ITEM, ITEM_OF_SLATE, ITEM_IN_FOCUS, ITEM_IN_BAG = 0, 1, 2, 3
+NO_ITEM, ITEM_OF_SLATE, ITEM_IN_FOCUS, ITEM_IN_BAG, ITEM_OF_CATALOG = 0, 1, 2, 3, 4
 NO_BAG, BAG_ADD, BAG_REMOVE, BAG_EMPTY = 0, 1, 2, 3
 KEEP, DRAW, OF_ITEM = 0, 1, 2
 
@@ -57,6 +57,7 @@ class World:
     conversion: int
     price_cents: I64
     item_category: I64
+    launch_day: I64
 
     def situation(self, screen: I64, counters: npt.NDArray[Any]) -> I64:
         """The row in `legal` for each session, from its screen and its counters [n, counters]."""
@@ -97,7 +98,7 @@ def build_world(pack: Pack, situations: Situations) -> World:
         change=change,
         clear=np.array([[name in event.clear for name in counters] for event in events]),
         limit=np.array([situations.limit(name) for name in counters]),
-        item=np.array([{None: 0, "slate": 1, "focus": 2, "bag": 3}[event.item] for event in events]),
+        item=np.array([{None: 0, "slate": 1, "focus": 2, "bag": 3, "catalog": 4}[event.item] for event in events]),
         bag=np.array([{None: 0, "add": 1, "remove": 2, "empty": 3}[event.bag] for event in events]),
         slate=np.array([slates.index(event.slate) if event.slate else -1 for event in events]),
         next_page=np.array([event.page == "next" for event in events]),
@@ -115,4 +116,5 @@ def build_world(pack: Pack, situations: Situations) -> World:
         conversion=names.index(product.conversion) if product.conversion else -1,
         price_cents=np.array([round(item.price * 100) for item in pack.catalog.items]),
         item_category=np.array([categories[item.category] for item in pack.catalog.items]),
+        launch_day=np.array([item.launch_day for item in pack.catalog.items]),
     )
