@@ -24,6 +24,11 @@ CONTENT_TYPE = "application/cloudevents+json"
 CONTENT_TYPE_HEADER: tuple[str, bytes] = ("content-type", CONTENT_TYPE.encode())
 GENERATORS = ("prior", "student", "tutor", "twin")
 
+#: How a session that an agent walked can have ended. `problem`: the product broke it off. `agent_error`: the agent gave
+#: no answer that could be carried out; such a session goes into no training set. `stepped_down`: tables took over.
+AGENT_ERROR = "agent_error"
+OUTCOMES = ("left", "patience", "step_bound", "problem", AGENT_ERROR, "stepped_down")
+
 SESSION = "dayone.session"
 USER = "dayone.user"
 SESSION_LABEL = "dayone.label.session"
@@ -97,7 +102,8 @@ class SessionLabel(msgspec.Struct, frozen=True):
     likelihood under the rates played; 1 when problems are not over-sampled), `history_weight` the product of
     the user's session weights up to and including this one. `intent_reached` tells whether the goal event
     of the intent occurred; `satisfaction` is the user's level (0 to 1) after the session, `churned` whether
-    the user has left for good.
+    the user has left for good. `outcome` tells how a session ended that an agent walked (see OUTCOMES), and
+    is absent from all others.
     """
 
     persona: str
@@ -109,6 +115,7 @@ class SessionLabel(msgspec.Struct, frozen=True):
     history_weight: float
     problems: list[ProblemLabel]
     slates: list[SlateLabel]
+    outcome: str | None = None
 
 
 class UserLabel(msgspec.Struct, frozen=True):

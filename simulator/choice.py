@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from personas import event as contract
 from personas.population import Population
 from personas.randomness import U64, fold, uniform
 from simulator.behaviour.model import F32, Behaviour
@@ -28,9 +29,8 @@ from simulator.world import BAG_ADD, I64, ITEM_OF_SLATE, SHOWN, World
 
 #: The purpose of the random number that draws the next event (others: see `engine`).
 NEXT_EVENT = 2
-#: How a session that an agent walks can end; 0: no agent walked it. `problem`: the product broke it off. `agent_error`:
-#: the agent gave no answer that could be carried out. `stepped_down`: the Behaviour took over before the end.
-OUTCOMES = ("", "left", "patience", "step_bound", "problem", "agent_error", "stepped_down")
+#: How a session can end by numbers; 0: no agent walked it.
+OUTCOMES = ("", *contract.OUTCOMES)
 LEFT, PATIENCE, STEP_BOUND, PROBLEM, AGENT_ERROR, STEPPED_DOWN = 1, 2, 3, 4, 5, 6
 
 

@@ -19,6 +19,7 @@ from personas.population import Population, device_names, trait_names
 from personas.provenance import RunIdentity
 from personas.randomness import fold
 from simulator import text
+from simulator.choice import OUTCOMES
 from simulator.engine import Played
 from simulator.properties import Properties, Rows
 from simulator.slates import Rankings, propensity_codes, propensity_table
@@ -87,6 +88,7 @@ class Encoder:
         self.personas = text.quoted([persona.name for persona in pack.personas])
         self.intents = text.quoted(list(pack.product.intents))
         self.problems = text.quoted(list(pack.product.problems) or ["none"])
+        self.outcomes = pa.array([f',"outcome":"{name}"' if name else "" for name in OUTCOMES], pa.string())
         self.chances = text.numbers(np.round(propensity_table(rankings), 6).tolist())
         self.slates = text.quoted(list(pack.product.slates) or ["none"])
         self._source = f'","source":"/dayone/{identity.product}","type":"'
@@ -193,7 +195,7 @@ class Encoder:
             ',"intent_reached":', _booleans(columns["reached"]),
             ',"satisfaction":', text.floats(columns["satisfaction"]), ',"churned":', _booleans(columns["churned"]),
             ',"weight":', text.floats(columns["weight"]), ',"history_weight":', text.floats(columns["history_weight"]),
-            ',"problems":', problems, ',"slates":', slates, "}}",
+            ',"problems":', problems, ',"slates":', slates, text.look_up(self.outcomes, columns["outcome"]), "}}",
         )  # fmt: skip
         return self._own(columns["ended"], row, session, values)
 

@@ -52,7 +52,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("session_id", _TEXT), ("time", _TIME), ("persona", _TEXT), ("intent", _TEXT),
             ("intent_reached", pa.bool_()), ("satisfaction", pa.float64()), ("churned", pa.bool_()),
             ("weight", pa.float64()), ("history_weight", pa.float64()), ("problems", _TEXT), ("slates", _TEXT),
-            ("traits", _TEXT), ("tastes", _TEXT), ("sessions_per_week", pa.float64()), *_ORIGIN,
+            ("traits", _TEXT), ("tastes", _TEXT), ("sessions_per_week", pa.float64()), *_ORIGIN, ("outcome", _TEXT),
         ]
     ),
     "runs": pa.schema(

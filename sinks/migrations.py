@@ -266,6 +266,13 @@ COMMENT ON COLUMN expectations.measure IS
     'hour_of_week: share of the sessions by hour, 0 is Monday 00:00 UTC; sessions_per_week: of an active user';
 """
 
+#: How agents' sessions ended. Some ended because an agent failed: what happened there is nobody's behaviour.
+_OUTCOMES = """
+ALTER TABLE labels ADD COLUMN outcome VARCHAR;
+COMMENT ON COLUMN labels.outcome IS
+    'How an agent''s session ended: left, patience, step_bound, problem, agent_error or stepped_down; else null';
+"""
+
 #: Every step by name, in the order of application, and which kinds of store take it.
 _STEPS = (
     ("tables", _TABLES, "every"),
@@ -277,6 +284,7 @@ _STEPS = (
     ("audit_log", _AUDIT_LOG, "every"),
     ("quarantine", _QUARANTINE, "every"),
     ("expectations", _EXPECTATIONS, "every"),
+    ("outcomes", _OUTCOMES, "every"),
 )
 #: The steps of a DuckDB file, and those of a lake.
 MIGRATIONS: tuple[tuple[str, str], ...] = tuple((name, script) for name, script, kind in _STEPS if kind == "every")

@@ -164,8 +164,8 @@ _VIEWS = {
     "person.origin, session.generator, session.generation, "
     "person.mixing_weight * coalesce(truth.weight, 1) AS weight "
     "FROM sessions AS session JOIN shard_users AS person USING (run_id, user_id) "
-    "LEFT JOIN (SELECT run_id, session_id, weight FROM labels WHERE kind = 'session') AS truth "
-    "USING (run_id, session_id) WHERE session.ended < person.until",
+    "LEFT JOIN (SELECT run_id, session_id, weight, outcome FROM labels WHERE kind = 'session') AS truth "
+    "USING (run_id, session_id) WHERE session.ended < person.until AND truth.outcome IS DISTINCT FROM 'agent_error'",
     "real_sessions": "SELECT run_id, user_id, session_id, number, started, ended, device, converted, value, "
     "person.origin, session.generator, session.generation, person.mixing_weight AS weight "
     "FROM core_sessions AS session JOIN shard_users AS person USING (run_id, user_id) "
@@ -175,7 +175,8 @@ _VIEWS = {
     "FROM events SEMI JOIN stored_sessions USING (run_id, user_id, session_id) UNION ALL "
     "SELECT run_id, user_id, session_id, sequence, time, type, item_id, properties "
     "FROM core_events SEMI JOIN real_sessions USING (run_id, user_id, session_id)",
-    "chosen_labels": "SELECT labels.* FROM labels SEMI JOIN shard_users USING (run_id, user_id)",
+    "chosen_labels": "SELECT labels.* FROM labels SEMI JOIN shard_users USING (run_id, user_id) "
+    "WHERE outcome IS DISTINCT FROM 'agent_error'",
     "chosen_items": "SELECT item_id, title, category, price, quality, launch_day, text FROM items "
     "SEMI JOIN chosen_products USING (product)",
     **{
