@@ -1,8 +1,9 @@
 """The simulator's metrics, in a registry of their own: names, meanings, and how they follow from a run.
 
-The home of prometheus-client in this room. Names begin with `dayone_simulator_`, units are base units (seconds,
-bytes), labels are the pack's own vocabulary (event types, problems) and never a user, a persona or a run. `METRICS`
-is the whole list, so that dashboards, alarms and documents can be tested against it.
+The home of prometheus-client in this room. Names begin with `dayone_simulator_`, or with `dayone_tutor_` for what a
+language model does and costs; units are base units (seconds, bytes, dollars); labels are the pack's own vocabulary
+(event types, problems), kinds and types, and never a user, a persona or a run. `METRICS` and `TUTOR_METRICS` are the
+whole list, so that dashboards, alarms and documents can be tested against it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from personas.topics import sessions_topic, users_topic
 from simulator.producer import ProducerCounts
 
 if TYPE_CHECKING:
+    from simulator.agents.budget import Budget
+    from simulator.agents.counts import TutorCounts
     from simulator.run import Run
 
 
@@ -44,8 +47,56 @@ BROKER_MEMORY = Metric(
 
 METRICS = (SESSIONS, EVENTS, USERS, PROBLEMS, VIRTUAL_CLOCK, LAG, LATENCY, FAILURES, QUEUE, BROKER_MEMORY)
 
+TUTOR_CALLS = Metric(
+    "dayone_tutor_calls_total",
+    "counter",
+    "Calls to the language model, by how they ended: answered, or a fault",
+    ("kind",),
+)
+TUTOR_TOKENS = Metric(
+    "dayone_tutor_tokens_total", "counter", "Tokens billed, by type: input, output, cache_read, cache_write", ("type",)
+)
+TUTOR_DOLLARS = Metric("dayone_tutor_dollars_total", "counter", "Dollars spent, with those that may have been")
+TUTOR_UNKNOWN = Metric(
+    "dayone_tutor_unknown_dollars_total", "counter", "Of them, those of calls that were cut: maybe never billed"
+)
+TUTOR_TWICE = Metric(
+    "dayone_tutor_maybe_billed_twice_total", "counter", "Calls tried again of which the first may have been billed"
+)
+TUTOR_REFUSED = Metric("dayone_tutor_over_budget_total", "counter", "Calls not made because of the ceiling of dollars")
+TUTOR_REPLAYED = Metric("dayone_tutor_replayed_total", "counter", "Answers that came from recordings")
+TUTOR_CONCURRENCY = Metric("dayone_tutor_concurrency_calls", "gauge", "Calls to the language model under way")
+TUTOR_LEFT = Metric("dayone_tutor_left_dollars", "gauge", "Dollars left below the ceiling; +Inf without one")
 
-class Telemetry:
+TUTOR_METRICS = (
+    TUTOR_CALLS, TUTOR_TOKENS, TUTOR_DOLLARS, TUTOR_UNKNOWN, TUTOR_TWICE, TUTOR_REFUSED, TUTOR_REPLAYED,
+    TUTOR_CONCURRENCY, TUTOR_LEFT,
+)  # fmt: skip
+
+
+class _Followed:
+    """Metrics that follow totals counted elsewhere."""
+
+    def __init__(self, metrics: tuple[Metric, ...], registry: CollectorRegistry) -> None:
+        self._counters = {
+            metric: Counter(metric.name, metric.help, metric.labels, registry=registry)
+            for metric in metrics
+            if metric.kind == "counter"
+        }
+        self._gauges = {
+            metric: Gauge(metric.name, metric.help, metric.labels, registry=registry)
+            for metric in metrics
+            if metric.kind == "gauge"
+        }
+        self._totals: dict[tuple[Metric, str], float] = {}
+
+    def _rise(self, metric: Metric, total: float, label: str = "") -> None:
+        counter = self._counters[metric].labels(label) if metric.labels else self._counters[metric]
+        counter.inc(max(0.0, total - self._totals.get((metric, label), 0.0)))
+        self._totals[metric, label] = total
+
+
+class Telemetry(_Followed):
     """Shows a run to Prometheus. The run counts, this follows: counters rise to the totals that `observe` finds.
 
     One thread observes; `render` may be called from another.
@@ -53,17 +104,7 @@ class Telemetry:
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
-        self._counters = {
-            metric: Counter(metric.name, metric.help, metric.labels, registry=self.registry)
-            for metric in METRICS
-            if metric.kind == "counter"
-        }
-        self._gauges = {
-            metric: Gauge(metric.name, metric.help, metric.labels, registry=self.registry)
-            for metric in METRICS
-            if metric.kind == "gauge"
-        }
-        self._totals: dict[tuple[Metric, str], float] = {}
+        super().__init__(METRICS, self.registry)
 
     def observe(self, run: Run, counts: ProducerCounts, broker_memory_bytes: int = 0) -> None:
         """Take over where the run and its producer stand."""
@@ -86,7 +127,23 @@ class Telemetry:
         """The Prometheus text format."""
         return generate_latest(self.registry)
 
-    def _rise(self, metric: Metric, total: float, label: str = "") -> None:
-        counter = self._counters[metric].labels(label) if metric.labels else self._counters[metric]
-        counter.inc(max(0.0, total - self._totals.get((metric, label), 0.0)))
-        self._totals[metric, label] = total
+
+class TutorTelemetry(_Followed):
+    """Shows what a language model does and costs, in the registry of a run that is taught by one."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__(TUTOR_METRICS, registry)
+
+    def observe(self, counts: TutorCounts, budget: Budget) -> None:
+        """Take over where the calls and their budget stand."""
+        for kind, number in counts.calls.items():
+            self._rise(TUTOR_CALLS, number, kind)
+        for kind, number in counts.tokens.items():
+            self._rise(TUTOR_TOKENS, number, kind)
+        self._rise(TUTOR_DOLLARS, budget.spent)
+        self._rise(TUTOR_UNKNOWN, budget.unknown)
+        self._rise(TUTOR_TWICE, counts.maybe_billed_twice)
+        self._rise(TUTOR_REFUSED, budget.refused)
+        self._rise(TUTOR_REPLAYED, counts.replayed)
+        self._gauges[TUTOR_CONCURRENCY].set(counts.concurrency)
+        self._gauges[TUTOR_LEFT].set(budget.left)

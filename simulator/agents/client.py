@@ -102,8 +102,7 @@ class AnthropicModel:
     async def _try(self, request: Request, entry: ModelEntry) -> tuple[dict[str, Any] | Failure, Reply | None, float]:
         """Ask once. The answer's content or what failed, the reply if there was one, and its dollars."""
         async with self.limit.slot() as call:
-            with await self.budget.reserve(entry.most(request)) as hold:
-                self.counts.concurrency = self.limit.active
+            with await self.budget.reserve(entry.most(request)) as hold, self.counts.under_way():
                 reply = await self._send(parameters_of(request, entry, self._sdk.transform_schema))
                 if isinstance(reply, Failure):
                     self.counts.calls[reply.verdict.kind] += 1

@@ -4,6 +4,8 @@ them."""
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from simulator.agents.language import Usage
@@ -27,6 +29,15 @@ class TutorCounts:
         self.dollars += dollars
         for name, number in usage.model_dump().items():
             self.tokens[name.removesuffix("_tokens")] += number
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """One call more while the block runs."""
+        self.concurrency += 1
+        try:
+            yield
+        finally:
+            self.concurrency -= 1
 
     @property
     def cache_read_share(self) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -11,8 +12,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from simulator.agents.budget import Budget
+from simulator.agents.counts import TutorCounts
+from simulator.agents.language import Usage
 from simulator.producer import ProducerCounts
-from simulator.telemetry import METRICS, Telemetry
+from simulator.telemetry import METRICS, TUTOR_METRICS, Telemetry, TutorTelemetry
 
 
 def run() -> Any:
@@ -75,19 +79,23 @@ def test_counters_rise_to_the_totals_and_gauges_follow() -> None:
 def test_the_list_is_what_is_exported() -> None:
     registry = CollectorRegistry()
     Telemetry(registry)
+    TutorTelemetry(registry)
     exported = {
         family.name + ("_total" if family.type == "counter" else ""): family.documentation
         for family in registry.collect()
     }
-    assert exported == {metric.name: metric.help for metric in METRICS}
+    assert exported == {metric.name: metric.help for metric in METRICS + TUTOR_METRICS}
 
 
-@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+UNITS = ("seconds", "bytes", "messages", "calls", "dollars")
+
+
+@pytest.mark.parametrize("metric", METRICS + TUTOR_METRICS, ids=lambda metric: metric.name)
 def test_names_units_and_labels(metric: Any) -> None:
-    assert re.fullmatch(r"dayone_simulator_[a-z_]+", metric.name)
+    assert re.fullmatch(r"dayone_(simulator|tutor)_[a-z_]+", metric.name)
     assert metric.name.endswith("_total") == (metric.kind == "counter")
-    assert metric.kind == "counter" or metric.name.rsplit("_", 1)[1] in ("seconds", "bytes", "messages")
-    assert set(metric.labels) <= {"type", "problem"}, "no users, no personas, no runs"
+    assert metric.kind == "counter" or metric.name.rsplit("_", 1)[1] in UNITS
+    assert set(metric.labels) <= {"type", "problem", "kind"}, "no users, no personas, no runs"
     assert metric.help
 
 
@@ -95,3 +103,31 @@ def test_two_registries_do_not_meet() -> None:
     one, two = Telemetry(), Telemetry()
     one.observe(run(), ProducerCounts())
     assert ("dayone_simulator_events_total", "product_viewed") not in shown(two)
+
+
+def test_what_a_language_model_does_and_costs_is_shown() -> None:
+    telemetry, counts = Telemetry(), TutorCounts()
+    tutor = TutorTelemetry(telemetry.registry)
+
+    async def spend() -> None:
+        budget = Budget(2.0)
+        (await budget.reserve(0.5)).settle(0.25)
+        (await budget.reserve(0.5)).lose()
+        counts.calls.update(answered=3, rate_limited=1)
+        counts.add_usage(Usage(input_tokens=10, output_tokens=4, cache_read_tokens=90), 0.25)
+        counts.maybe_billed_twice, counts.replayed = 1, 5
+        with counts.under_way():
+            tutor.observe(counts, budget)
+        tutor.observe(counts, budget)
+
+    asyncio.run(spend())
+    found = {names: value for names, value in shown(telemetry).items() if names[0].startswith("dayone_tutor")}
+    assert found == {
+        ("dayone_tutor_calls_total", "answered"): 3, ("dayone_tutor_calls_total", "rate_limited"): 1,
+        ("dayone_tutor_tokens_total", "input"): 10, ("dayone_tutor_tokens_total", "output"): 4,
+        ("dayone_tutor_tokens_total", "cache_read"): 90, ("dayone_tutor_tokens_total", "cache_write"): 0,
+        ("dayone_tutor_dollars_total",): 0.75, ("dayone_tutor_unknown_dollars_total",): 0.5,
+        ("dayone_tutor_maybe_billed_twice_total",): 1, ("dayone_tutor_over_budget_total",): 0,
+        ("dayone_tutor_replayed_total",): 5, ("dayone_tutor_concurrency_calls",): 0,
+        ("dayone_tutor_left_dollars",): 1.25,
+    }  # fmt: skip
