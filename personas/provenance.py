@@ -43,8 +43,45 @@ class SteeringChange(BaseModel):
     value: float | None = None
 
 
+class TutorIdentity(BaseModel):
+    """Which users of a run are played by a language model, and how: `share` of them for life, `walk` (asked at each
+    step) or `plan` (asked for many visits at once), by which model, with which prompts. `exact`: the schema of each
+    answer lists what is possible at that moment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    share: float = Field(gt=0, le=1)
+    mode: Literal["walk", "plan"] = "walk"
+    model: str
+    prompts: str
+    exact: bool = True
+
+
+class TutorReport(BaseModel):
+    """What the language model of a run (or shard) did and cost so far. `stepped_down`: users who are played by tables
+    because the ceiling of dollars was reached, the first of them at `stepped_down_at` (virtual time)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    ceiling: float | None = None
+    dollars: float = 0.0
+    calls: int = 0
+    replayed: int = 0
+    tokens: dict[str, int] = Field(default_factory=dict)
+    decisions: int = 0
+    refused: dict[str, int] = Field(default_factory=dict)
+    errors: dict[str, int] = Field(default_factory=dict)
+    outcomes: dict[str, int] = Field(default_factory=dict)
+    plans: int = 0
+    duplicate_plans: int = 0
+    stepped_down: int = 0
+    stepped_down_at: datetime | None = None
+
+
 class RunIdentity(BaseModel):
-    """What decides the events of a run. `run_id` is a function of these fields alone."""
+    """What decides the events of a run. `run_id` is a function of these fields alone. What came later (`student`: the
+    fingerprint of the fitted tables that play the users; `tutor`) stands in it only where it is used, so that runs from
+    before have the names that they had."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -57,6 +94,8 @@ class RunIdentity(BaseModel):
     problem_rate: float = 1.0
     generator: str = "prior"
     generation: int = 1
+    student: str | None = Field(None, exclude_if=lambda value: value is None)
+    tutor: TutorIdentity | None = Field(None, exclude_if=lambda value: value is None)
 
     @property
     def run_id(self) -> str:
@@ -82,6 +121,7 @@ class RunManifest(BaseModel):
     counts: dict[str, int] = Field(default_factory=dict)
     steering: tuple[SteeringChange, ...] = ()
     reason: str = ""
+    tutor: TutorReport | None = None
 
     @property
     def key(self) -> str:

@@ -79,7 +79,12 @@ def no_messages() -> Messages:
 class Encoder:
     """Encodes what an engine played for one run."""
 
-    def __init__(self, pack: Pack, identity: RunIdentity, population: Population, rankings: Rankings) -> None:
+    def __init__(
+        self, pack: Pack, identity: RunIdentity, population: Population, rankings: Rankings,
+        generator: str | None = None,
+    ) -> None:  # fmt: skip
+        """`generator` says who plays these users, where that is not the run's own: of them, sessions that no agent
+        walked are the run's own all the same."""
         self.pack, self.population, self.rankings = pack, population, rankings
         self.properties = Properties(pack)
         self.calendar = text.Calendar(identity.start)
@@ -92,21 +97,27 @@ class Encoder:
         self.chances = text.numbers(np.round(propensity_table(rankings), 6).tolist())
         self.slates = text.quoted(list(pack.product.slates) or ["none"])
         self._source = f'","source":"/dayone/{identity.product}","type":"'
-        self._origin = (
-            f'","synthetic":true,"runid":"{identity.run_id}","generator":"{identity.generator}",'
-            f'"generation":{identity.generation},'
-        )
+        origins = [
+            f'","synthetic":true,"runid":"{identity.run_id}","generator":"{name}","generation":{identity.generation},'
+            for name in (generator or identity.generator, identity.generator)
+        ]
+        self._origin = origins[0]
+        self._origins = pa.array(origins, pa.string()) if generator else None
 
     def _envelope(
-        self, id_: pa.Array, kind: str, time: pa.Array, user: pa.Array, session: pa.Array | None
-    ) -> list[Any]:
+        self, id_: pa.Array, kind: str, time: pa.Array, user: pa.Array, session: pa.Array | None,
+        outcome: npt.NDArray[Any] | None = None,
+    ) -> list[Any]:  # fmt: skip
         pieces: list[Any] = [_BEGIN, id_, f'{self._source}{kind}","time":"', time]
-        return [*pieces, *self._rest(user, session)]
+        return [*pieces, *self._rest(user, session, outcome)]
 
-    def _rest(self, user: pa.Array, session: pa.Array | None) -> list[Any]:
-        """What follows the time: the same for all events of a session."""
+    def _rest(self, user: pa.Array, session: pa.Array | None, outcome: npt.NDArray[Any] | None = None) -> list[Any]:
+        """What follows the time: the same for all events of a session. Without an `outcome` no agent walked it."""
         named = [] if session is None else ['"sessionid":"', session, '",']
-        return ['","subject":"', user, self._origin, *named, '"data":{']
+        origin = self._origin
+        if self._origins is not None and outcome is not None:
+            origin = text.look_up(self._origins, (outcome == 0).astype(np.int64))
+        return ['","subject":"', user, origin, *named, '"data":{']
 
     def _session_ids(self, row: npt.NDArray[Any], session: npt.NDArray[Any]) -> pa.Array:
         return text.join(text.look_up(self.ids, row), "-", text.integers(session))
@@ -117,8 +128,8 @@ class Encoder:
         if not len(columns["event"]):
             return no_messages()
         row = sessions["user"].astype(np.int64)
-        ids = self._session_ids(row, sessions["session"])
-        frame = (ids, text.join(_BEGIN, ids, "."), text.join(*self._rest(text.look_up(self.ids, row), ids)))
+        ids, user = self._session_ids(row, sessions["session"]), text.look_up(self.ids, row)
+        frame = (ids, text.join(_BEGIN, ids, "."), text.join(*self._rest(user, ids, sessions["outcome"])))
         session = _session_rows(played, np.arange(len(columns["event"])))
         order = np.argsort(columns["event"], kind="stable")
         counts = np.bincount(columns["event"], minlength=len(self.pack.product.events))
@@ -171,7 +182,8 @@ class Encoder:
         columns = played.sessions
         row, session = columns["user"].astype(np.int64), columns["session"].astype(np.int64)
         session_id, ended = self._session_ids(row, session), self.calendar.text(columns["ended"])
-        envelope = self._envelope(session_id, contract.SESSION, ended, text.look_up(self.ids, row), session_id)
+        user, outcome = text.look_up(self.ids, row), columns["outcome"]
+        envelope = self._envelope(session_id, contract.SESSION, ended, user, session_id, outcome)
         values = text.join(
             *envelope, '"number":', text.integers(session), ',"started":"', self.calendar.text(columns["started"]),
             '","ended":"', ended, '","events":', text.integers(columns["events"]),
@@ -187,7 +199,8 @@ class Encoder:
         session_id = self._session_ids(row, session)
         time = self.calendar.text(columns["ended"])
         id_ = text.join(session_id, ".label")
-        envelope = self._envelope(id_, contract.SESSION_LABEL, time, text.look_up(self.ids, row), session_id)
+        user, outcome = text.look_up(self.ids, row), columns["outcome"]
+        envelope = self._envelope(id_, contract.SESSION_LABEL, time, user, session_id, outcome)
         problems, slates = self._per_session(played)
         values = text.join(
             *envelope, '"persona":', text.look_up(self.personas, self.population.persona[row]),
@@ -195,7 +208,7 @@ class Encoder:
             ',"intent_reached":', _booleans(columns["reached"]),
             ',"satisfaction":', text.floats(columns["satisfaction"]), ',"churned":', _booleans(columns["churned"]),
             ',"weight":', text.floats(columns["weight"]), ',"history_weight":', text.floats(columns["history_weight"]),
-            ',"problems":', problems, ',"slates":', slates, text.look_up(self.outcomes, columns["outcome"]), "}}",
+            ',"problems":', problems, ',"slates":', slates, text.look_up(self.outcomes, outcome), "}}",
         )  # fmt: skip
         return self._own(columns["ended"], row, session, values)
 

@@ -133,9 +133,9 @@ class Run:
             start = self.simulation.played_until
             stops = [at for at in (complete, *(at for at, *_ in self._replay)) if at > start]
             until = min(start + window, end, *stops)
-            before = self.simulation.played_events
+            before = self.simulation.played_effort
             self._advance(until)
-            played = self.simulation.played_events - before
+            played = self.simulation.played_effort - before
             batch = self.plan.batch_events / (10 if until == complete else 1)  # the first that is new comes soon
             wanted = (until - start) * batch / max(played, 1)
             window = max(1000, int(min(wanted, window * LARGEST_GROWTH)))

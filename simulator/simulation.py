@@ -6,27 +6,37 @@ servers: the daemon does. Times are milliseconds after the start of the run.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
 from personas.pack import Pack
-from personas.population import sample_population
+from personas.population import Population, sample_population
 from personas.provenance import RunIdentity
 from personas.situations import Situations
 from personas.topics import events_topic, labels_topic, sessions_topic, users_topic
 from simulator.arrivals import Arrivals
+from simulator.behaviour.model import Behaviour
 from simulator.behaviour.prior import prior
+from simulator.choice import BehaviourChooser, Chooser
 from simulator.encode import Encoder, Messages, ending_from
 from simulator.engine import Engine
+from simulator.part import Part, are_tutored
 from simulator.partitioner import Shard, partition_of
 from simulator.producer import MessageProducer
 from simulator.sequence import Position, Sequence
 from simulator.slates import build_rankings
-from simulator.world import build_world
+from simulator.world import I64, World, build_world
 
 Held = dict[str, dict[int, Position]]
+#: Makes the chooser of the users that agents play, from their population and who stands in for the agents.
+Agents = Callable[[Population, World, BehaviourChooser], Chooser]
+
+
+#: An agent's event takes as long as about so many that are drawn from tables, or more.
+EFFORT_OF_AGENTS = 50
 
 
 @dataclass
@@ -43,24 +53,42 @@ class Progress:
 
 
 class Simulation:
-    """A seeded run over topics with a given number of partitions."""
+    """A seeded run over topics with a given number of partitions. `behaviour` plays the users (the prior where none is
+    given), `agents` those whom the run's identity leaves to a tutor."""
 
     def __init__(
-        self, pack: Pack, identity: RunIdentity, shard: Shard, producer: MessageProducer, chunk: int = 50_000
-    ) -> None:
+        self, pack: Pack, identity: RunIdentity, shard: Shard, producer: MessageProducer, chunk: int = 50_000,
+        *, behaviour: Behaviour | None = None, agents: Agents | None = None,
+    ) -> None:  # fmt: skip
         self.pack, self.identity, self.shard, self.producer, self.chunk = pack, identity, shard, producer, chunk
         situations = Situations(pack.product)
         population = sample_population(pack, identity, shard.keeps)
         rankings = build_rankings(pack)
         world = build_world(pack, situations)
-        self.behaviour = prior(pack, situations)
-        self.engine = Engine(population, world, self.behaviour, rankings, Arrivals(pack, identity.start))
-        self.engine.problems.multipliers = [(0, identity.problem_rate)]
-        self.encoder = Encoder(pack, identity, population, rankings)
+        self.behaviour = behaviour or prior(pack, situations)
         self.population = population
+        arrivals = Arrivals(pack, identity.start)
+
+        def part(rows: I64 | None, agents: Agents | None) -> Part:
+            mine = population if rows is None else population.only(rows)
+            chooser = None if agents is None else agents(mine, world, BehaviourChooser(mine, world, self.behaviour))
+            engine = Engine(mine, world, self.behaviour, rankings, arrivals, chooser)
+            engine.problems.multipliers = [(0, identity.problem_rate)]
+            return Part(engine, Encoder(pack, identity, mine, rankings, "tutor" if agents else None), rows)
+
+        if identity.tutor is None:
+            self.parts: tuple[Part, ...] = (part(None, None),)
+        else:
+            assert agents is not None, "a run with a tutor needs agents"
+            tutored = are_tutored(population, identity.seed, identity.tutor.share)
+            self.parts = (part(np.flatnonzero(~tutored), None), part(np.flatnonzero(tutored), agents))
+        #: The part that is played from tables.
+        self.engine, self.encoder = self.parts[0].engine, self.parts[0].encoder
         self.progress = Progress()
         self.played_until = 0
         self.played_events = 0
+        #: The same, with events of agents counted as what they cost in time.
+        self.played_effort = 0
         self._keys = pa.array(population.ids.tolist(), pa.binary())
         self._partition = partition_of(population.ids, shard.partitions)
         self._names = list(pack.product.events)
@@ -93,19 +121,8 @@ class Simulation:
             return 0
         signed_up = self.population.signed_up
         new = np.flatnonzero((signed_up >= self.played_until) & (signed_up < until))
-        played = self.engine.play(until)
-        self.played_events += len(played.events["time"])
-        if self.played_until < self.complete_until:
-            played = ending_from(played, self.complete_until)
-        latest = int(played.events["time"].max()) if len(played.events["time"]) else self.played_until
-        if latest >= self.events.complete_until:
-            self.events.add(self.encoder.events(played))
-        if latest >= self.sessions.complete_until:
-            self.sessions.add(self.encoder.sessions(played))
-        if latest >= self.labels.complete_until:
-            self.labels.add(self.encoder.session_labels(played))
-            self.labels.add(self.encoder.user_labels(new))
-        self.users.add(self.encoder.users(new))
+        for part in self.parts:
+            self._play(part, until, part.of(new))
         self.played_until = until
         sent = 0
         for sequence in self.sequences:
@@ -116,13 +133,32 @@ class Simulation:
                 self._count(due)
         return sent
 
+    def _play(self, part: Part, until: int, new: I64) -> None:
+        """Play one part up to an instant; its messages wait for their time. `new`: the rows of it that sign up."""
+        played, encoder = part.engine.play(until), part.encoder
+        self.played_events += len(played.events["time"])
+        self.played_effort += len(played.events["time"]) * (EFFORT_OF_AGENTS if encoder is not self.encoder else 1)
+        if self.played_until < self.complete_until:
+            played = ending_from(played, self.complete_until)
+        latest = int(played.events["time"].max()) if len(played.events["time"]) else self.played_until
+        if latest >= self.events.complete_until:
+            self.events.add(part.named(encoder.events(played)))
+        if latest >= self.sessions.complete_until:
+            self.sessions.add(part.named(encoder.sessions(played)))
+        if latest >= self.labels.complete_until:
+            self.labels.add(part.named(encoder.session_labels(played)))
+            self.labels.add(part.named(encoder.user_labels(new)))
+        self.users.add(part.named(encoder.users(new)))
+
     def change_problem_rate(self, factor: float) -> None:
         """From `played_until` on, sessions meet problems `factor` times as often as declared."""
-        self.engine.problems.multipliers.append((self.played_until, factor))
+        for part in self.parts:
+            part.engine.problems.multipliers.append((self.played_until, factor))
 
     def change_arrival_rate(self, factor: float) -> None:
         """From `played_until` on, users come back `factor` times as often as declared."""
-        self.engine.change_arrival_rate(self.played_until, factor)
+        for part in self.parts:
+            part.engine.change_arrival_rate(self.played_until, factor)
 
     def _send(self, sequence: Sequence, messages: Messages) -> None:
         self.progress.messages[sequence.topic] = self.progress.messages.get(sequence.topic, 0) + len(messages)

@@ -1,7 +1,7 @@
-"""Asking: one question with everything that has to be remembered about it, and many questions at once.
+"""Asking: one question and what is counted of it, and many questions at once.
 
 `Asker` stands between those who ask (walker, planner) and the LanguageModel: it counts what money does not (that is
-the client's) and keeps lapses. `all_at_once` runs many pieces of work on one event loop, stops them all when
+the client's). `all_at_once` runs many pieces of work on one event loop, stops them all when
 one fails or a stop is asked for. Knows neither worlds nor prompts.
 """
 
@@ -14,9 +14,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from personas.errors import BudgetError, TutorError
+from personas.errors import TutorError
 from simulator.agents.language import LanguageModel, Request
-from simulator.agents.lapses import Lapses
 from simulator.choice import Interrupted
 
 T = TypeVar("T")
@@ -41,31 +40,20 @@ class AgentCounts:
 
 
 class Asker:
-    """Asks a language model and keeps count. `lapses` make a run repeatable where there was no answer."""
+    """Asks a language model and keeps count."""
 
-    def __init__(self, model: LanguageModel, lapses: Lapses | None = None, counts: AgentCounts | None = None) -> None:
-        self.model, self.lapses, self.counts = model, lapses or Lapses(), counts or AgentCounts()
+    def __init__(self, model: LanguageModel, counts: AgentCounts | None = None) -> None:
+        self.model, self.counts = model, counts or AgentCounts()
 
     async def ask(self, request: Request) -> Any:
-        """What was answered. Raises BudgetError when there is no money to ask with, other TutorErrors as they are; all
-        but those that end everything are remembered, and raised again when the same question is asked again."""
-        if self.lapses.knows(request.sample):
-            if (known := self.lapses.find(request.sample, request.fingerprint)) is not None:
-                self._count_error(known)
-                raise known
+        """What was answered. TutorErrors, BudgetError among them, are counted and passed on."""
         try:
             answer = await self.model.ask(request)
         except TutorError as error:
-            self._count_error(error)
-            if error.scope != "tutor" or isinstance(error, BudgetError):
-                self.lapses.add(request.sample, request.fingerprint, error)
+            self.counts.errors[error.kind] += 1
             raise
         self.counts.questions += 1
         return answer.content
-
-    def _count_error(self, error: TutorError) -> None:
-        if not isinstance(error, BudgetError):
-            self.counts.errors[error.kind] += 1
 
 
 async def all_at_once(

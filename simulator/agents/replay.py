@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 
-from personas.errors import TutorError
+from personas.errors import BudgetError, TutorError
 from simulator.agents.counts import TutorCounts
 from simulator.agents.language import Answer, LanguageModel, Request
 from simulator.agents.recordings import Mode, Outcome, Recordings
@@ -38,6 +38,9 @@ class RecordedModel:
         self.recordings, self.mode = recordings, mode
         self.counts = counts or TutorCounts()
         self.model = model
+        #: In `auto`: errors that pass are repeated too. A run that goes on has to go the way that it went, or its
+        #: topics would tell two stories. What would end the run again at the same place is asked again all the same.
+        self.faithful = False
         self._under_way: dict[str, asyncio.Task[Outcome]] = {}
 
     async def ask(self, request: Request) -> Answer:
@@ -59,6 +62,8 @@ class RecordedModel:
         """What this mode answers from the recordings; None where it has to be asked."""
         found = self.recordings.find(fingerprint, of_this_run=self.mode == "record")
         if self.mode == "auto" and isinstance(found, TutorError) and found.kind not in LASTING:
+            if self.faithful and (found.scope != "tutor" or isinstance(found, BudgetError)):
+                return found
             return self.recordings.find(fingerprint, of_this_run=True)
         return found
 

@@ -10,6 +10,7 @@ from personas.randomness import U64
 from simulator.arrivals import Arrivals
 from simulator.choice import AGENT_ERROR, LEFT, BehaviourChooser, Choices, may_choose
 from simulator.engine import Engine, Played
+from simulator.part import Part
 from simulator.pool import Pool
 from simulator.world import I64
 from tests.runs import PACKS, course, simulation_of
@@ -73,7 +74,7 @@ def test_who_chooses_also_chooses_the_item_the_category_the_stay_and_the_words()
 
 def test_words_stand_in_the_message() -> None:
     simulation = simulation_of("shop", users=300)
-    simulation.engine = engine_with("shop", Noting)
+    simulation.parts = (Part(engine_with("shop", Noting), simulation.encoder),)
     simulation.advance(3 * DAY_MS)
     searched = [r.value for r in simulation.producer.records if b'"type":"products_searched"' in r.value]  # type: ignore[attr-defined]
     own = [b'"query":"a \\"word\\""' in value for value in searched]

@@ -10,11 +10,11 @@ from typing import Any
 
 from simulator.agents.asking import Asker
 from simulator.agents.language import LanguageModel
-from simulator.agents.lapses import Lapses
 from simulator.agents.walker import Walker
 from simulator.arrivals import Arrivals
 from simulator.choice import BehaviourChooser
 from simulator.engine import Engine
+from simulator.part import Part
 from simulator.simulation import Simulation
 from tests.runs import simulation_of
 
@@ -30,16 +30,16 @@ class Walk:
 
 @contextmanager
 def walking(
-    name: str, model: LanguageModel, *, users: int = 40, seed: int = 7, lapses: Lapses | None = None, **more: Any
+    name: str, model: LanguageModel, *, users: int = 40, seed: int = 7, **more: Any
 ) -> Iterator[Walk]:
     """All users of a small run as agents."""
     simulation = simulation_of(name, users=users, seed=seed)
     one = simulation.engine
     with asyncio.Runner() as runner:
         fallback = BehaviourChooser(one.population, one.world, one.behaviour)
-        asker = Asker(model, lapses)
+        asker = Asker(model)
         walker = Walker(one.population, one.world, fallback, asker, "fake", runner=runner, **more)
         arrivals = Arrivals(simulation.pack, simulation.identity.start)
         engine = Engine(one.population, one.world, one.behaviour, one.effects.rankings, arrivals, walker)
-        simulation.engine = engine
+        simulation.parts = (Part(engine, simulation.encoder),)
         yield Walk(engine, walker, simulation)
