@@ -68,12 +68,7 @@ class Budget:
             raise ValueError(f"a reservation of {most} dollars")
         while not self._fits(most):
             if not self._fits_alone(most):
-                self.refused += 1
-                raise BudgetError(
-                    f"The ceiling of {self.ceiling:.2f} dollars is reached: {self.spent:.4f} are spent, and the next "
-                    f"call could cost {most:.4f}.",
-                    hint="Give more with --budget; answers that were recorded are not paid for again.",
-                )
+                raise self.refusal(most)
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append((most, turn))
             try:
@@ -84,6 +79,15 @@ class Budget:
         self._next += 1
         self._reserved[self._next] = most
         return Hold(self, self._next)
+
+    def refusal(self, most: float) -> BudgetError:
+        """The error of a call that could cost `most`, and is not made; it is counted."""
+        self.refused += 1
+        return BudgetError(
+            f"The ceiling of {self.ceiling or 0:.2f} dollars is reached: {self.spent:.4f} are spent, and the next call "
+            f"could cost {most:.4f}.",
+            hint="Give more with --budget; answers that were recorded are not paid for again.",
+        )
 
     def _fits_alone(self, most: float) -> bool:
         return self.ceiling is None or self._spent + most <= self.ceiling

@@ -11,7 +11,7 @@ The key goes to the SDK and nowhere else: no error, log line or count here has a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from personas.errors import TutorError
 from simulator.agents import faults
+from simulator.agents.batches import Batches, BatchesInMemory, BatchStore, Kept, all_at_once, ignore
 from simulator.agents.budget import Budget
 from simulator.agents.counts import TutorCounts
 from simulator.agents.faults import Failure
@@ -28,12 +29,15 @@ from simulator.agents.prices import ModelEntry, PriceTable
 from simulator.agents.question import Reply, content_of, parameters_of, sum_of, with_more_room
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+#: A batch may be large.
+BATCH_SECONDS = 600.0
 #: After so many questions in a row without an answer, asking more is of no use.
 GIVE_UP_AFTER = 10
 
 
 class AnthropicModel:
-    """Asks one server. Make it inside of the event loop that uses it, and close it there."""
+    """Asks one server. Make it inside of the event loop that uses it, and close it there. `batches`: whether the server
+    has message batches; None: where it is Anthropic's own."""
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class AnthropicModel:
         most_calls: int = 32,
         timeout_seconds: float = 60.0,
         policy: RetryPolicy | None = None,
+        batches: bool | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         import anthropic
@@ -69,6 +74,9 @@ class AnthropicModel:
         self.policy = policy or RetryPolicy()
         self._sleep = sleep
         self._unanswered = 0
+        self.name = self._client.base_url.host
+        has_batches = base_url is None if batches is None else batches
+        self.batches = Batches(self, prices, budget, self.counts, self.policy, sleep) if has_batches else None
 
     async def ask(self, request: Request) -> Answer:
         """The answer to one request, however many tries it takes; dollars and tokens are those of all of them."""
@@ -95,6 +103,15 @@ class AnthropicModel:
             elif again == "yes":
                 await self._sleep(self.policy.wait(tries, request.fingerprint, outcome.retry_after))
 
+    async def ask_many(
+        self, requests: Sequence[Request], store: BatchStore | None = None, kept: Kept = ignore
+    ) -> list[Answer | TutorError]:
+        """The outcomes of requests that can wait, in their order: as message batches where the server has them (half
+        the price, an hour or so), else one by one. `kept` is told each as it comes; `store` remembers batches."""
+        if self.batches is None:
+            return await all_at_once(self.ask, requests, kept)
+        return await self.batches.ask_many(requests, BatchesInMemory() if store is None else store, kept)
+
     async def close(self) -> None:
         """Let go of connections."""
         await self._client.close()
@@ -120,12 +137,16 @@ class AnthropicModel:
             return outcome, reply, dollars
 
     async def _send(self, parameters: dict[str, Any]) -> Reply | Failure:
+        # The SDK's own time-out begins anew with each piece that comes.
+        message = await self._called(self._client.messages.create(**parameters), self._timeout_seconds)
+        return message if isinstance(message, Failure) else _reply_or_failure(message)
+
+    async def _called(self, call: Awaitable[Any], seconds: float | None) -> Any:
+        """What a call of the SDK gives, or the Failure that its error is."""
         sdk = self._sdk
         try:
-            # The SDK's own time-out begins anew with each piece that comes.
-            async with asyncio.timeout(self._timeout_seconds):
-                message = await self._client.messages.create(**parameters)
-            return reply_of(message)
+            async with asyncio.timeout(seconds):
+                return await call
         except sdk.APIStatusError as error:
             said = error.api_message or f"status {error.status_code}"
             verdict = faults.verdict_of_status(error.status_code, said)
@@ -134,11 +155,53 @@ class AnthropicModel:
             return Failure(faults.TIMEOUT, f"no answer in {self._timeout_seconds:g} seconds")
         except sdk.APIConnectionError as error:
             return self._connection_failure(error)
-        except (sdk.APIError, ValueError, TypeError, AttributeError) as error:
-            # A reply that is not of the protocol: JSON cut short, a page of a proxy.
+        except (sdk.AnthropicError, ValueError, TypeError) as error:
+            # What came is not of the protocol: JSON cut short, a page of a proxy.
             return Failure(faults.CONNECTION, f"the reply is not of the Messages API: {type(error).__name__}")
         except OSError as error:
             return Failure(faults.CONNECTION, f"{self._client.base_url.host}: {type(error).__name__}")
+
+    # The Message Batches API, for batches.py
+
+    async def create_batch(self, requests: Mapping[str, Request]) -> str | Failure:
+        """Hand in requests by their custom ids; gives the id of the batch."""
+        adapted = self._sdk.transform_schema
+        made: Any = [
+            {"custom_id": name, "params": parameters_of(request, self.prices[request.model], adapted)}
+            for name, request in requests.items()
+        ]
+        batch = await self._called(self._client.messages.batches.create(requests=made), BATCH_SECONDS)
+        return batch if isinstance(batch, Failure) else str(batch.id)
+
+    async def batch_ended(self, batch: str) -> bool | Failure:
+        """Whether all of a batch's results are there."""
+        found = await self._called(self._client.messages.batches.retrieve(batch), self._timeout_seconds)
+        return found if isinstance(found, Failure) else found.processing_status == "ended"
+
+    async def batch_results(self, batch: str) -> dict[str, Reply | Failure] | Failure:
+        """The results by custom id. All of them are read before any is used, so a cut leaves nothing half done."""
+        return await self._called(self._read_results(batch), BATCH_SECONDS)  # type: ignore[no-any-return]
+
+    async def cancel_batch(self, batch: str) -> None:
+        """Ask for a batch to end; what has been answered by then is billed."""
+        await self._called(self._client.messages.batches.cancel(batch), self._timeout_seconds)
+
+    async def _read_results(self, batch: str) -> dict[str, Reply | Failure]:
+        found: dict[str, Reply | Failure] = {}
+        async for line in await self._client.messages.batches.results(batch):
+            result = line.result
+            if result.type == "succeeded":
+                found[line.custom_id] = _reply_or_failure(result.message)
+            elif result.type == "errored":
+                said = result.error.error
+                verdict = faults.verdict_of_type(said.type, said.message)
+                found[line.custom_id] = Failure(verdict, f"{said.type}: {said.message}"[:300])
+            else:
+                verdict = faults.EXPIRED if result.type == "expired" else faults.CANCELED
+                found[line.custom_id] = Failure(
+                    verdict, f"the batch {batch} was {result.type} before this was answered"
+                )
+        return found
 
     def _connection_failure(self, error: Exception) -> Failure:
         """Whether a connection was never made (nothing was asked) or was cut. What caused it lies two errors deep."""
@@ -160,6 +223,13 @@ class AnthropicModel:
                 hint=error.hint,
             )
         return error
+
+
+def _reply_or_failure(message: Any) -> Reply | Failure:
+    try:
+        return reply_of(message)
+    except (AttributeError, TypeError, ValueError) as error:  # the SDK checks no types
+        return Failure(faults.CONNECTION, f"the reply is not of the Messages API: {type(error).__name__}")
 
 
 def reply_of(message: Any) -> Reply:

@@ -29,6 +29,9 @@ class TutorSettings(BaseModel):
     tutor_recording_mode: Literal["record", "replay", "auto"] = Field(
         "auto", description="record, replay (ask nobody), or auto (ask for what is not recorded)"
     )
+    tutor_batches: Literal["auto", "always", "never"] = Field(
+        "auto", description="Message batches for what can wait (half the price); auto: at Anthropic's own address"
+    )
     # Under the names that every tool of this API knows.
     anthropic_api_key: SecretStr = Field(
         SecretStr(""), validation_alias="ANTHROPIC_API_KEY", description="The key of the Anthropic API"

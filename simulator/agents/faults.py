@@ -11,6 +11,8 @@
     truncated           max_tokens reached                         twice, doubled    the question
     context_overflow    400 about length, or the window is full    no                the question
     too_large           413                                        no                the question
+    expired             a batch ended before this was answered     yes               the session
+    canceled            somebody cancelled the batch               no                the session
     refusal             200 with stop_reason `refusal`             no                the session
     bad_request         400 and other 4xx                          no                the session
     authentication      401                                        no                the tutor
@@ -56,6 +58,8 @@ INVALID_ANSWER = Verdict("invalid_answer", "session", "for a valid answer")
 TRUNCATED = Verdict("truncated", "question", "with more room")
 CONTEXT_OVERFLOW = Verdict("context_overflow", "question")
 TOO_LARGE = Verdict("too_large", "question")
+EXPIRED = Verdict("expired", "session", "yes")
+CANCELED = Verdict("canceled", "session")
 REFUSAL = Verdict("refusal", "session")
 BAD_REQUEST = Verdict("bad_request", "session")
 AUTHENTICATION = Verdict("authentication", "tutor", hint="Set ANTHROPIC_API_KEY, or ANTHROPIC_API_KEY_FILE, to a key.")
@@ -65,7 +69,8 @@ NOT_FOUND = Verdict("not_found", "tutor", hint="Is DAYONE_TUTOR_MODEL a model th
 
 VERDICTS = (
     RATE_LIMITED, OVERLOADED, SERVER_ERROR, TIMEOUT, CONNECTION, NO_CONNECTION, INVALID_ANSWER, TRUNCATED,
-    CONTEXT_OVERFLOW, TOO_LARGE, REFUSAL, BAD_REQUEST, AUTHENTICATION, PAYMENT, PERMISSION, NOT_FOUND,
+    CONTEXT_OVERFLOW, TOO_LARGE, EXPIRED, CANCELED, REFUSAL, BAD_REQUEST, AUTHENTICATION, PAYMENT, PERMISSION,
+    NOT_FOUND,
 )  # fmt: skip
 
 _OF_STATUS = {
@@ -80,6 +85,12 @@ _TOO_LONG = (
     "context length",
     "context window",
 )
+#: The status that would go with an error's type, for results of batches, which have none.
+_STATUS_OF_TYPE = {
+    "invalid_request_error": 400, "authentication_error": 401, "billing_error": 402, "permission_error": 403,
+    "not_found_error": 404, "request_too_large": 413, "rate_limit_error": 429, "timeout_error": 504,
+    "overloaded_error": 529,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,11 @@ def verdict_of_status(status: int, message: str) -> Verdict:
     if status >= 500:
         return _OF_STATUS.get(status, SERVER_ERROR)
     return _OF_STATUS.get(status, BAD_REQUEST)
+
+
+def verdict_of_type(kind: str, message: str) -> Verdict:
+    """What an error type of the Messages API means."""
+    return verdict_of_status(_STATUS_OF_TYPE.get(kind, 500), message)
 
 
 def error_of(failure: Failure, tries: int) -> TutorError:

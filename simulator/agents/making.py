@@ -49,4 +49,5 @@ def _client(settings: TutorSettings, budget: Budget, counts: TutorCounts) -> Lan
         counts=counts,
         most_calls=settings.tutor_calls,
         timeout_seconds=settings.tutor_timeout_seconds,
+        batches={"auto": None, "always": True, "never": False}[settings.tutor_batches],
     )

@@ -33,8 +33,8 @@ CREATE TABLE answers (
     error_kind TEXT, error_scope TEXT, error TEXT, hint TEXT
 ) WITHOUT ROWID;
 CREATE TABLE batches (
-    batch TEXT PRIMARY KEY, server TEXT NOT NULL, state TEXT NOT NULL, requests TEXT NOT NULL
-) WITHOUT ROWID;
+    number INTEGER PRIMARY KEY, server TEXT NOT NULL, state TEXT NOT NULL, batch TEXT, requests TEXT NOT NULL
+);
 """
 Outcome = Answer | TutorError
 
@@ -101,19 +101,34 @@ class Recordings:
 
     # Batches under way, so that a program started again asks for their results and not again
 
-    def keep_batch(self, batch: str, server: str, fingerprints: Iterable[str]) -> None:
-        """A batch was handed in: its id, where, and the fingerprints of its requests."""
-        row = (batch, server, "under_way", json.dumps(list(fingerprints)))
-        self._ask("INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?)", row)
+    lasting = True
+
+    def begin_batch(self, server: str, fingerprints: Iterable[str]) -> int:
+        """A batch is about to be handed in; gives a number for `keep_batch`."""
+        row = (server, json.dumps(list(fingerprints)))
+        done = self._ask("INSERT INTO batches (server, state, requests) VALUES (?, 'begun', ?)", row)
+        return int(done.lastrowid or 0)
+
+    def keep_batch(self, number: int, batch: str | None) -> None:
+        """The id that a batch was given; None: it was not taken."""
+        state = "under_way" if batch else "ended"
+        self._ask("UPDATE batches SET batch = ?, state = ? WHERE number = ?", (batch, state, number))
 
     def batches_under_way(self, server: str) -> dict[str, list[str]]:
         """Batches of a server whose results nobody has fetched yet: id → fingerprints of their requests."""
         rows = self._ask("SELECT batch, requests FROM batches WHERE server = ? AND state = 'under_way'", (server,))
-        return {batch: json.loads(requests) for batch, requests in rows}
+        return {batch: json.loads(requests) for batch, requests in rows.fetchall()}
+
+    def forget_lost_batches(self, server: str) -> int:
+        """How many requests were about to be handed in when a process ended; they are told once."""
+        rows = self._ask(
+            "UPDATE batches SET state = 'lost' WHERE server = ? AND state = 'begun' RETURNING requests", (server,)
+        )
+        return sum(len(json.loads(requests)) for (requests,) in rows.fetchall())
 
     def end_batch(self, batch: str) -> None:
-        """All results of a batch have been kept."""
-        self._ask("UPDATE batches SET state = 'fetched' WHERE batch = ?", (batch,))
+        """All results of a batch have been kept, or never come."""
+        self._ask("UPDATE batches SET state = 'ended' WHERE batch = ?", (batch,))
 
     def close(self) -> None:
         """Fold everything into the one file, where no other process still writes it."""

@@ -14,10 +14,12 @@ wants the answer any more, since it is paid for.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from personas.errors import BudgetError, TutorError
 from simulator.agents.counts import TutorCounts
 from simulator.agents.language import Answer, LanguageModel, Request
+from simulator.agents.many import ask_many
 from simulator.agents.recordings import Mode, Outcome, Recordings
 
 #: Kinds of errors that the same question would end with again.
@@ -57,6 +59,22 @@ class RecordedModel:
             task.add_done_callback(lambda _: self._under_way.pop(fingerprint, None))
         outcome = await asyncio.shield(task)
         return self._given(outcome, shared=not first)
+
+    async def ask_many(self, requests: Sequence[Request]) -> list[Outcome]:
+        """The outcomes of requests that can wait, in their order: from the recordings, and what is not there as
+        message batches where the model takes them. What an earlier process has handed in is fetched."""
+        found: dict[str, Outcome] = {}
+        for request in requests:
+            if outcome := self.recorded(request.fingerprint):
+                found[request.fingerprint] = outcome
+                self.counts.replayed += isinstance(outcome, Answer)
+        missed = {request.fingerprint: request for request in requests if request.fingerprint not in found}
+        if missed and self.model is None:
+            raise missing(next(iter(missed.values())), self.recordings)
+        if missed and self.model is not None:
+            outcomes = await ask_many(self.model, list(missed.values()), self.recordings, self.keep)
+            found.update(zip(missed, outcomes, strict=True))
+        return [found[request.fingerprint] for request in requests]
 
     def recorded(self, fingerprint: str) -> Outcome | None:
         """What this mode answers from the recordings; None where it has to be asked."""
