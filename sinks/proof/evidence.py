@@ -28,6 +28,8 @@ Checked = Literal["checked on real hold-out", "synthetic only"]
 #: At most: sessions of each log that are looked at, rows that a model of next events is trained or tested on, and
 #: questions to recommenders.
 SESSIONS, ROWS, ASKED = 12_000, 40_000, 20_000
+#: Why a measure of items says nothing where `items_differ` does not hold.
+SAME_ITEMS = "the core has too few items in use, or one of them nearly everywhere"
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,17 +123,22 @@ class Evidence:
         """The rows on next events of a log, as many as a model is trained on."""
         return next_event.rows_of(log, self.coding).take(_few(log, ROWS, self.seed)[log.session])
 
+    @cached_property
+    def items_differ(self) -> bool:
+        """Whether the items of the core can be told apart: more than 20 in use, none in nine rows of ten."""
+        core, _ = self.real
+        counts = np.bincount(core.item[core.item >= 0], minlength=1)
+        return bool((counts >= 5).sum() > 20 and counts.max() <= 0.9 * counts.sum())
+
     def next_item(self, *, only_new: bool) -> tuple[Means, Means] | None:
-        """Hits among the first 20 and reciprocal ranks of each arm on the next item; None where items cannot be told
-        apart: fewer than 21 in use, or one of them in nine rows of ten."""
+        """Hits among the first 20 and reciprocal ranks of each arm on the next item; None where items do not
+        differ."""
         return self.once(("next_item", only_new), lambda: self._next_item(only_new))
 
     def _next_item(self, only_new: bool) -> tuple[Means, Means] | None:
-        core, _ = self.real
-        counts = np.bincount(core.item[core.item >= 0], minlength=1)
-        if (counts >= 5).sum() < 21 or counts.max() > 0.9 * counts.sum():
+        if not self.items_differ:
             return None
-        test = self.samples["test"]
+        core, test = self.real[0], self.samples["test"]
         trained = {"synthetic": self.synthetic, "real": core}
         models = {arm: next_item.taught(log) for arm, log in trained.items()}
         models["trivial"] = next_item.popular(core)

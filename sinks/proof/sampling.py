@@ -71,12 +71,16 @@ class Estimate:
 
 
 def estimate(statistic: Callable[..., float | F64], *weights: npt.NDArray[np.float32]) -> Estimate:
-    """A statistic of weights of users, one array of weights for each log: its value with all weights 1, and the 2.5 %
-    and 97.5 % quantiles over the replicates (percentile bootstrap: Efron, Tibshirani 1993, ch. 13)."""
+    """A statistic of weights of users, one array of weights for each log: its value with all weights 1, and an interval
+    with the width of the 2.5 % to 97.5 % quantiles over the replicates (Efron, Tibshirani 1993, ch. 13).
+
+    It is moved so that their median lies on the value: resampling adds noise of its own to a distance, which is then
+    never small. What is never below 0 in any replicate has no interval below 0."""
     value = float(statistic(*(np.ones(each.shape[1], np.float32) for each in weights)))
     values = np.array([float(statistic(*each)) for each in zip(*weights, strict=True)])
     values = values[np.isfinite(values)]
     if not len(values):
         return Estimate(value, float("nan"), float("nan"))
-    low, high = np.quantile(values, [0.025, 0.975])
-    return Estimate(value, float(low), float(high))
+    low, middle, high = np.quantile(values, [0.025, 0.5, 0.975]).tolist()
+    least = 0.0 if values.min() >= 0 else -np.inf
+    return Estimate(value, max(least, value + low - middle), value + high - middle)

@@ -41,9 +41,7 @@ class Coding:
 
 def coding_of(log: Log) -> Coding:
     """The coding that a log decides."""
-    return Coding(
-        _frequent(log.event, len(log.words.events), EVENTS), _frequent(log.item, len(log.words.items), ITEMS)
-    )
+    return Coding(_frequent(log.event, len(log.words.events), EVENTS), _frequent(log.item, len(log.words.items), ITEMS))
 
 
 def _frequent(codes: npt.NDArray[np.int32], size: int, own: int) -> I64:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from sinks.proof.evidence import Evidence
 from sinks.proof.learners.models import Kind
-from sinks.proof.measures.skills import skilled
+from sinks.proof.measures.shared import skilled
 from sinks.proof.metric import Figure, Goal, Group
 
 

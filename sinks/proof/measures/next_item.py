@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sinks.proof.evidence import Evidence
-from sinks.proof.measures.skills import skilled
+from sinks.proof.evidence import SAME_ITEMS, Evidence
+from sinks.proof.measures.shared import skilled
 from sinks.proof.metric import Figure, Goal, Group
 
 
@@ -27,7 +27,7 @@ class NextItemHits:
         """See Metric."""
         found = evidence.next_item(only_new=self.only_new)
         if found is None:
-            return "the core has too few items in use, or one of them nearly everywhere"
+            return SAME_ITEMS
         return skilled(evidence, found[self.which])
 
 

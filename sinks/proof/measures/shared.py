@@ -1,13 +1,15 @@
-"""What the measures of utility share: a skill with its interval and its floor. Defines no measure."""
+"""What measures share: skills and distances with their interval and their floor. Defines no measure."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
 from sinks.proof.evidence import Evidence
-from sinks.proof.learners.arms import ARMS, Scores, skill
+from sinks.proof.learners.arms import ARMS, Scores, Weights, skill
 from sinks.proof.metric import Figure
-from sinks.proof.sampling import estimate
+from sinks.proof.sampling import Estimate, estimate
 
 
 def skilled(evidence: Evidence, scores: Scores, note: str = "") -> Figure | str:
@@ -32,3 +34,15 @@ def skilled(evidence: Evidence, scores: Scores, note: str = "") -> Figure | str:
         parts=parts,
         note=note,
     )  # fmt: skip
+
+
+def with_floor(evidence: Evidence, compared: Callable[[str, Weights, Weights], float]) -> tuple[Estimate, Estimate]:
+    """What compares an arm (`synthetic` or `real`) with the test log, given weights of the users of both: the value of
+    the synthetic log, and as its floor that of the core."""
+    samples = evidence.samples
+    theirs = evidence.weights(samples["test"])
+    value, floor = (
+        estimate(lambda ours, other, arm=arm: compared(arm, ours, other), evidence.weights(samples[arm]), theirs)
+        for arm in ("synthetic", "real")
+    )
+    return value, floor
