@@ -85,10 +85,9 @@ def amount_quantiles(amount: Amount) -> F64:
     return np.array([amount.median * math.exp(amount.spread * normal.inv_cdf(u)) for u in chances.tolist()])
 
 
-def _appeal(pack: Pack) -> F32:
-    """[level, item]: quality, and price against the median of the category for users who mind it. Mean 1 by level."""
-    choice, items = pack.product.choice, pack.catalog.items
-    quality = np.array([item.quality for item in items])
+def dearness(pack: Pack) -> F64:
+    """[item]: the logarithm of the price against the median of the category, at most 2 either way."""
+    items = pack.catalog.items
     price = np.array([item.price for item in items])
     dear = np.zeros(len(items))
     for category in pack.catalog.categories:
@@ -96,6 +95,13 @@ def _appeal(pack: Pack) -> F32:
         middle = float(np.median(price[rows]))
         if middle > 0:
             dear[rows] = np.clip(np.log(np.maximum(price[rows], 0.01) / middle), -2.0, 2.0)
+    return dear
+
+
+def _appeal(pack: Pack) -> F32:
+    """[level, item]: quality, and price against the median of the category for users who mind it. Mean 1 by level."""
+    choice, dear = pack.product.choice, dearness(pack)
+    quality = np.array([item.quality for item in pack.catalog.items])
     level = np.arange(PRICE_LEVELS) / (PRICE_LEVELS - 1)
     weight = np.exp(choice.quality * (quality - 0.5))[None, :] * np.exp(-choice.price * level[:, None] * dear[None, :])
     mean: F32 = (weight / weight.mean(axis=1, keepdims=True)).astype(np.float32)

@@ -1,7 +1,7 @@
-"""Records what a chooser decides while an engine plays, as traces.
+"""Records what a chooser decides while an engine plays, as traces. It is a chooser itself, around any other.
 
 The recorder looks at the pool at each decision and copies what a Behaviour may look at; what came of the decision (the
-place in the slate, the time until the next one) is taken from what the engine played. Changes nothing in the engine.
+place in the slate, the time until the next one) is taken from what the engine played. It changes nothing.
 Two ways were weighed: reading traces off the finished events, or looking on. Looking on won: the attempt that a problem
 turned into another event, and what was shown and known at that moment, are not in the events.
 """
@@ -13,7 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from personas.randomness import U64
 from simulator.behaviour.traces import Choices, Traces, no_traces
+from simulator.choice import AGENT_ERROR, STEP_BOUND, STEPPED_DOWN
+from simulator.choice import Choices as Chosen
 from simulator.engine import Engine, Played
 from simulator.pool import Pool
 from simulator.world import I64, ITEM_OF_SLATE
@@ -22,22 +25,39 @@ _NOTED = ("intent", "last", "problem", "reached", "events", "focus", "clock", "s
 
 
 class Recorder:
-    """Takes notes for one engine. `note` is called at each decision, `take` after the engine has played."""
+    """Takes notes for one engine, in place of whose chooser it puts itself. `take` gives the traces of what the engine
+    has played since. Sessions that their agent did not walk to the end (its answers failed, or its money) are left
+    out; with `agents_only` so are those that no agent walked at all."""
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, *, agents_only: bool = False) -> None:
+        self.engine, self.inner, self.agents_only = engine, engine.chooser, agents_only
         self._notes: list[dict[str, npt.NDArray[Any]]] = []
         self._offers: list[dict[str, npt.NDArray[Any]]] = []
         self._count = 0
+        engine.chooser = self
 
-    def note(self, pool: Pool, situation: I64, event: I64) -> None:
-        """The decisions `event` of all rows of the pool, before they are carried out."""
+    def begin(self, pool: Pool, rows: I64) -> None:
+        """As the inner chooser does."""
+        self.inner.begin(pool, rows)
+
+    def finish(self, pool: Pool, rows: I64) -> None:
+        """As the inner chooser does."""
+        self.inner.finish(pool, rows)
+
+    def choose(self, pool: Pool, situation: I64, key: U64) -> Chosen:
+        """What the inner chooser chooses, noted down."""
+        chosen = self.inner.choose(pool, situation, key)
+        bounded = False if chosen.outcome is None else chosen.outcome == STEP_BOUND
+        self._note(pool, situation, chosen.event, pool.over | bounded)
+        return chosen
+
+    def _note(self, pool: Pool, situation: I64, event: I64, over: npt.NDArray[np.bool_]) -> None:
         noted = {name: getattr(pool, name).copy() for name in _NOTED}
         sessions = self.engine.sessions[pool.user]
         more = {"user": pool.user.copy(), "number": sessions, "situation": situation.copy(), "event": event.copy()}
-        self._notes.append(noted | more | {"over": pool.over.copy()})
-        chosen = np.where(event < len(self.engine.world.item), event, 0)
-        picks = (event < len(self.engine.world.item)) & (self.engine.world.item[chosen] == ITEM_OF_SLATE) & ~pool.over
+        self._notes.append(noted | more | {"over": over})
+        events = len(self.engine.world.item)
+        picks = (event < events) & (self.engine.world.item[np.minimum(event, events - 1)] == ITEM_OF_SLATE) & ~over
         rows = np.flatnonzero(picks)
         if len(rows):
             user, shown = pool.user[rows], pool.shown[rows].copy()
@@ -55,8 +75,8 @@ class Recorder:
         self._count += len(pool)
 
     def take(self, played: Played) -> Traces:
-        """The traces of all sessions noted since the last call; `played` is what the engine played meanwhile. Sessions
-        and their decisions are in the order of user, session and step, however the engine's pool was cut."""
+        """The traces of all sessions since the last call; `played` is what the engine played meanwhile. Sessions and
+        their decisions are in the order of user, session and step, however the engine's pool was cut."""
         if not self._notes:
             return no_traces(self.engine.world.pack)
         notes = {name: np.concatenate([note[name] for note in self._notes]) for name in self._notes[0]}
@@ -68,8 +88,7 @@ class Recorder:
         dwell = _dwell(sorted_, played, of)
         decided = ~sorted_["over"]
         row = np.cumsum(decided) - 1
-        starts = np.ones(len(order), dtype=bool)
-        starts[1:] = (np.diff(sorted_["user"]) != 0) | (np.diff(sorted_["number"]) != 0)
+        starts = _starts(_key(sorted_["user"], sorted_["number"], 0))
         people, level = self.engine.population, self.engine.effects.appeal_level
         kept = {name: column[decided] for name, column in sorted_.items()}
         user = kept["user"]
@@ -92,7 +111,15 @@ class Recorder:
             choices=self._choices(rank, row, sorted_, played, of),
         )
         self._notes, self._offers, self._count = [], [], 0
-        return traces
+        user, number = kept["user"][_starts(traces.session)], kept["number"][_starts(traces.session)]
+        return traces.of_sessions(self._complete(user, number, played))
+
+    def _complete(self, user: I64, number: I64, played: Played) -> npt.NDArray[np.bool_]:
+        """Whether each session may be learnt from."""
+        outcome = played.sessions["outcome"]
+        refused = np.isin(outcome, (AGENT_ERROR, STEPPED_DOWN)) | (self.agents_only & (outcome == 0))
+        ends = _key(played.sessions["user"].astype(np.int64), played.sessions["session"].astype(np.int64), 0)
+        return np.asarray(~np.isin(_key(user, number, 0), ends[refused]))
 
     def _choices(self, rank: I64, row: I64, notes: dict[str, npt.NDArray[Any]], played: Played, of: I64) -> Choices:
         """What was picked from slates, where the event then happened as decided."""
@@ -128,8 +155,13 @@ def _event_rows(notes: dict[str, npt.NDArray[Any]], played: Played) -> I64:
     return np.where(key[order][place] == wanted, order[place], -1)
 
 
-def _key(user: I64, session: I64, step: I64) -> I64:
-    return np.asarray(((user << 24) + session) << 14) + step
+def _starts(key: I64) -> npt.NDArray[np.bool_]:
+    """Where a new key begins."""
+    return np.asarray(np.diff(key, prepend=-1) != 0)
+
+
+def _key(user: I64, session: I64, step: I64 | int) -> I64:
+    return np.asarray((((user << 24) + session) << 14) + step)
 
 
 def _dwell(notes: dict[str, npt.NDArray[Any]], played: Played, of: I64) -> npt.NDArray[np.float64]:

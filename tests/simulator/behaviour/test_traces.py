@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,23 +20,10 @@ from tests.runs import PACKS, pack_of, simulation_of
 DAYS = 6
 
 
-def watched(engine: Engine) -> Recorder:
-    """A recorder that sees every decision of the engine."""
-    recorder, decide = Recorder(engine), engine._next_event
-
-    def noted(pool: Any, situation: Any, bits: Any) -> Any:
-        choice = decide(pool, situation, bits)
-        recorder.note(pool, situation, choice)
-        return choice
-
-    engine._next_event = noted  # type: ignore[method-assign]
-    return recorder
-
-
 @lru_cache
 def recorded(name: str) -> tuple[Engine, Traces, Played]:
     engine = simulation_of(name, users=200, problem_rate=10.0).engine
-    recorder = watched(engine)
+    recorder = Recorder(engine)
     played = engine.play(DAYS * DAY_MS)
     return engine, recorder.take(played), played
 
@@ -75,7 +61,7 @@ def test_choices_and_times_are_those_that_were_played(name: str) -> None:
 def test_traces_do_not_depend_on_how_a_run_is_cut(name: str) -> None:
     _, whole, _ = recorded(name)
     engine = simulation_of(name, users=200, problem_rate=10.0).engine
-    recorder = watched(engine)
+    recorder = Recorder(engine)
     parts = [recorder.take(engine.play(round(days * DAY_MS))) for days in (1.5, 1.5, 4, DAYS)]
     joined = Traces.join(parts)
     assert (len(joined), joined.sessions, len(joined.choices)) == (len(whole), whole.sessions, len(whole.choices))
