@@ -125,6 +125,8 @@ def _settings_of(run: RunOptions, **more: Any) -> Any:
         simulator_checkpoints=run.checkpoints,
         simulator_metrics_port=run.metrics_port,
         log_format=run.log_format,
+        tutor_recordings=run.recordings,
+        tutor_recording_mode=run.recording_mode,
         **more,
     )
 

@@ -24,6 +24,7 @@ from simulator.order import Order, order_of, run_of
 from simulator.settings import SimulatorSettings
 
 if TYPE_CHECKING:
+    from personas.provenance import TutorReport
     from simulator.control import Command
     from simulator.run import Run
 
@@ -33,7 +34,7 @@ INTERRUPTED = 130
 def simulate_command(pack_name: str, options: RunOptions, shard: str, settings: SimulatorSettings) -> None:
     """`dayone simulate`."""
     setup_logging(settings.log_format, settings.log_level)
-    order, json_output = order_of(run_of(pack_name, options), options, settings, shard), options.json_output
+    order, json_output = order_of(run_of(pack_name, options, settings), options, settings, shard), options.json_output
     from simulator.daemon import run_order
 
     if settings.kafka_bootstrap_servers is not None:
@@ -159,7 +160,7 @@ def outcome(run: Run) -> dict[str, Any]:
         "messages": progress.messages,
         "problems": progress.problems,
         "already_on_topics_until": run.resumed_at.isoformat() if run.resumed_until else None,
-    }
+    } | ({} if run.tutoring is None else {"tutor": run.tutoring.report(run.identity.start).model_dump(mode="json")})
 
 
 def print_outcome(run: Run, json_output: bool) -> None:
@@ -175,4 +176,23 @@ def print_outcome(run: Run, json_output: bool) -> None:
     typer.echo(f"run {done['run_id']} {done['state']}: {done['events']:,} events sent{resumed}")
     for topic, count in done["messages"].items():
         typer.echo(f"  {topic}: {count:,}")
+    if run.tutoring is not None:
+        print_tutor(run.tutoring.report(run.identity.start))
     sys.stdout.flush()
+
+
+def print_tutor(report: TutorReport) -> None:
+    """What agents did and cost."""
+    ceiling = "" if report.ceiling is None else f" of {report.ceiling:g}"
+    sessions, refused = sum(report.outcomes.values()), sum(report.refused.values())
+    typer.echo(
+        f"agents: {sessions:,} sessions, {report.decisions:,} decisions, {report.calls:,} calls, {report.replayed:,} "
+        f"repeated from recordings, {report.dollars:.4f}{ceiling} dollars"
+    )
+    ended = ", ".join(f"{name} {number:,}" for name, number in sorted(report.outcomes.items()))
+    typer.echo(f"  ended: {ended or 'none'}; answers refused: {refused:,}")
+    if report.stepped_down_at is not None:
+        typer.echo(
+            f"  the ceiling was reached at {report.stepped_down_at:%Y-%m-%d %H:%M} of virtual time: from there on "
+            f"{report.stepped_down:,} users were played from tables"
+        )

@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
 
 from personas.connection import KafkaConnection
 from personas.health import HealthServer
@@ -30,8 +31,11 @@ from simulator.settings import SimulatorSettings
 from simulator.simulation import Simulation
 from simulator.steering import ARRIVAL_RATE, PROBLEM_RATE
 from simulator.tail import last_messages, windows_back
-from simulator.telemetry import Telemetry
+from simulator.telemetry import Telemetry, TutorTelemetry
 from simulator.topic_admin import cluster_id_of, provision
+
+if TYPE_CHECKING:
+    from simulator.tutoring import Tutoring
 
 MEGABYTE = 1_000_000
 log = logging.getLogger("dayone.simulator")
@@ -66,11 +70,15 @@ def run_order(
         producer: MessageProducer = EventProducer(connection, cluster_id=cluster_id_of(connection))
         stack.callback(producer.close)
         asked.append(producer.stop)  # a broker that is away must not hold up the end
-        run, steering = _prepare(order, shard, connection, producer, stop, clock)
+        tutoring = None if order.identity.tutor is None else stack.enter_context(_tutoring(order, settings))
+        run, steering = _prepare(order, shard, connection, producer, stop, clock, tutoring)
         stack.enter_context(listening(connection, steering))
+        tutor_telemetry = TutorTelemetry(telemetry.registry) if tutoring is not None else None
 
         def reported(current: Run) -> None:
             telemetry.observe(current, producer.counts(), memory_bytes())
+            if tutoring is not None and tutor_telemetry is not None:
+                tutor_telemetry.observe(tutoring.counts, tutoring.budget)
             report(current)
 
         run.report = reported
@@ -92,12 +100,15 @@ def run_order(
 
 def _prepare(
     order: Order, shard: Shard, connection: KafkaConnection, producer: MessageProducer, stop: threading.Event,
-    clock: WallClock,
+    clock: WallClock, tutoring: Tutoring | None,
 ) -> tuple[Run, Steering]:  # fmt: skip
-    simulation = Simulation(order.pack, order.identity, shard, producer)
+    agents = None if tutoring is None else tutoring.agents
+    simulation = Simulation(order.pack, order.identity, shard, producer, agents=agents)
     held = held_positions(connection, order.identity, simulation.population, shard, last_messages)
     earlier = held_manifest(connection, order.identity, shard, last_messages)
     simulation.resume(held)
+    if tutoring is not None:
+        tutoring.open(resumed=simulation.held_until >= 0, earlier=earlier.tutor if earlier else None)
     checkpointer = None
     if order.checkpoints is not None:
         place, slot = place_of(simulation), None
@@ -109,9 +120,16 @@ def _prepare(
     steering = steering_after(order.identity.run_id, earlier)
     run = Run(
         simulation, producer, order.plan, clock=clock, steering=steering, stop=stop, earlier=earlier,
-        checkpointer=checkpointer,
+        checkpointer=checkpointer, tutoring=tutoring,
     )  # fmt: skip
     return run, steering
+
+
+def _tutoring(order: Order, settings: SimulatorSettings) -> Tutoring:
+    from simulator.tutoring import Tutoring
+
+    assert order.identity.tutor is not None
+    return Tutoring(order.identity.tutor, settings, order.budget)
 
 
 def steering_after(run_id: str, earlier: RunManifest | None) -> Steering:

@@ -13,7 +13,8 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import Annotated, Any, get_type_hints
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
@@ -41,6 +42,21 @@ MetricsPort = Annotated[int | None, typer.Option(min=0, max=65535, help="Port of
 LogFormat = Annotated[str | None, typer.Option(help="text or json.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 DEFAULT_START = "2026-01-01"
+DEFAULT_TUTOR_SHARE = 0.01
+Teacher = Annotated[Literal["prior", "tutor"], typer.Option(help="Who plays the users; tutor: agents play a share.")]
+TutorShare = Annotated[
+    float | None,
+    typer.Option(min=0.0, max=1.0, help="With --teacher tutor: the share of users played by agents. [default: 0.01]"),
+]
+TutorMode = Annotated[
+    Literal["walk", "plan"], typer.Option(help="Agents decide at each step, or plan many visits at once (cheaper).")
+]
+BudgetDollars = Annotated[float, typer.Option("--budget", min=0.0, help="The most dollars that agents may cost.")]
+RecordingsFolder = Annotated[
+    Path | None, typer.Option("--recordings", help="A folder to keep the answers of agents in, to repeat them.")
+]
+Record = Annotated[bool, typer.Option("--record", help="With --recordings: ask everything anew, and keep it.")]
+Replay = Annotated[bool, typer.Option("--replay", help="With --recordings: ask nobody, repeat what was kept.")]
 
 
 @dataclass(frozen=True)
@@ -60,6 +76,20 @@ class RunOptions:
     metrics_port: MetricsPort = None
     log_format: LogFormat = None
     json_output: Json = False
+    teacher: Teacher = "prior"
+    tutor_share: TutorShare = None
+    tutor_mode: TutorMode = "walk"
+    budget: BudgetDollars = 1.0
+    recordings: RecordingsFolder = None
+    record: Record = False
+    replay: Replay = False
+
+    @property
+    def recording_mode(self) -> str | None:
+        """The mode of recordings that was asked for; None leaves it to the environment."""
+        if self.record and self.replay:
+            raise SettingsError("--record and --replay contradict each other", hint="Give one of them, or neither.")
+        return "record" if self.record else "replay" if self.replay else None
 
 
 def gathered(command: Callable[..., None]) -> Callable[..., None]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from personas.errors import SettingsError
 from personas.pack import Pack, load_pack
-from personas.provenance import RunIdentity
-from simulator.options import RunOptions, factor_of, start_of
+from personas.provenance import RunIdentity, TutorIdentity
+from simulator.options import DEFAULT_TUTOR_SHARE, RunOptions, factor_of, start_of
 from simulator.settings import SimulatorSettings
 
 if TYPE_CHECKING:
@@ -30,9 +31,10 @@ class Order:
     shard: str = "0/1"
     partitions: int = 4
     checkpoints: CheckpointPlan | None = None
+    budget: float | None = None
 
 
-def run_of(pack_name: str, options: RunOptions) -> tuple[Pack, RunIdentity]:
+def run_of(pack_name: str, options: RunOptions, settings: SimulatorSettings) -> tuple[Pack, RunIdentity]:
     """The run that the options describe. PackError when the pack is wrong, SettingsError when an option is."""
     start, problem_rate = start_of(options.start), factor_of(options.problems)
     pack = load_pack(pack_name)
@@ -44,8 +46,32 @@ def run_of(pack_name: str, options: RunOptions) -> tuple[Pack, RunIdentity]:
         users=options.users,
         start=start,
         problem_rate=problem_rate,
+        tutor=_tutor_of(options, settings),
     )
     return pack, identity
+
+
+def _tutor_of(options: RunOptions, settings: SimulatorSettings) -> TutorIdentity | None:
+    """Which users a language model plays, and how; None for none."""
+    if options.teacher != "tutor":
+        if options.tutor_share is not None:
+            raise SettingsError("--tutor-share is for --teacher tutor", hint="Add --teacher tutor, or leave it out.")
+        return None
+    from simulator.agents.prices import price_table
+    from simulator.agents.prompt import load_prompt
+
+    share = DEFAULT_TUTOR_SHARE if options.tutor_share is None else options.tutor_share
+    if share == 0:
+        return None
+    entry = price_table(settings.tutor_prices).find(settings.tutor_model)
+    return TutorIdentity(
+        share=share,
+        mode=options.tutor_mode,
+        model=settings.tutor_model,
+        prompts=load_prompt(options.tutor_mode).fingerprint,
+        # a grammar that a provider has to make anew for each question would take longer than the answer
+        exact=entry is None or entry.answer == "tool",
+    )
 
 
 def order_of(
@@ -55,13 +81,14 @@ def order_of(
     from simulator.run import Plan
 
     plan = Plan(days=options.days, live=options.live, speed=options.speed, batch_events=settings.simulator_batch_events)
-    return Order(*run, plan, shard, settings.kafka_partitions, _checkpoints(settings))
+    return Order(*run, plan, shard, settings.kafka_partitions, _checkpoints(run[1], settings), options.budget)
 
 
-def _checkpoints(settings: SimulatorSettings) -> CheckpointPlan | None:
-    """How often; None where they are not wanted, or would end together with the run: a broker of its own."""
+def _checkpoints(identity: RunIdentity, settings: SimulatorSettings) -> CheckpointPlan | None:
+    """How often; None where they are not wanted, or would end together with the run: a broker of its own. What agents
+    remember stands in none, so a run with agents is played again from its recordings."""
     from simulator.checkpointer import CheckpointPlan
 
-    if not settings.simulator_checkpoints or settings.kafka_bootstrap_servers is None:
+    if not settings.simulator_checkpoints or settings.kafka_bootstrap_servers is None or identity.tutor is not None:
         return None
     return CheckpointPlan(settings.simulator_checkpoint_events)

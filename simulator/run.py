@@ -12,17 +12,21 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from personas.event import RUN
 from personas.population import DAY_MS
 from personas.provenance import RunIdentity, RunManifest, RunState, SteeringChange, dayone_version
 from personas.topics import RUNS
 from simulator.checkpointer import Checkpointer, steering_of
+from simulator.choice import Interrupted
 from simulator.clock import VirtualClock, WallClock
 from simulator.producer import MessageProducer
 from simulator.simulation import Simulation
 from simulator.steering import ARRIVAL_RATE, PROBLEM_RATE
+
+if TYPE_CHECKING:
+    from simulator.tutoring import Tutoring
 
 TICK_SECONDS = 0.25
 FIRST_WINDOW_MS = 6 * 3_600_000
@@ -73,12 +77,15 @@ class Run:
         report: Callable[[Run], None] = lambda run: None,
         earlier: RunManifest | None = None,
         checkpointer: Checkpointer | None = None,
+        tutoring: Tutoring | None = None,
     ) -> None:
         self.simulation, self.producer, self.plan = simulation, producer, plan
         self.clock, self.steering, self.stop, self.report = clock, steering, stop, report
         self.identity: RunIdentity = simulation.identity
         self.changes: list[SteeringChange] = list(earlier.steering) if earlier else []
-        self.checkpointer = checkpointer
+        self.checkpointer, self.tutoring = checkpointer, tutoring
+        if tutoring is not None:
+            tutoring.stopping = self._stopping
         self._steered = list(steering_of(earlier))
         self._replay = [change for change in self._steered if change[0] >= simulation.played_until]
         self._rates = {PROBLEM_RATE: 1.0, ARRIVAL_RATE: 1.0}
@@ -150,7 +157,10 @@ class Run:
             self.clock.wait(TICK_SECONDS, self.stop)
 
     def _advance(self, until: int) -> None:
-        self.simulation.advance(until)
+        try:
+            self.simulation.advance(until)
+        except Interrupted:  # asked to stop in the middle of a window: it is played again when the run goes on
+            return
         if self.checkpointer is not None:
             now = self.simulation.played_until
             self.checkpointer.after_window(tuple(change for change in self._steered if change[0] < now))
@@ -199,6 +209,7 @@ class Run:
             counts=dict(one.progress.messages),
             steering=tuple(self.changes),
             reason=reason,
+            tutor=None if self.tutoring is None else self.tutoring.report(self.identity.start),
         )
 
     def _tell(self, reason: str = "") -> None:

@@ -28,7 +28,7 @@ from personas.connection import KafkaConnection
 from personas.errors import DayoneError, StoreError
 from personas.logs import setup_logging
 from simulator.broker import EmbeddedBroker, dismiss, guard
-from simulator.commands import INTERRUPTED, outcome, print_note, progress_of
+from simulator.commands import INTERRUPTED, outcome, print_note, print_tutor, progress_of
 from simulator.interruption import signals_to
 from simulator.options import RunOptions
 from simulator.order import Order, order_of, run_of
@@ -43,7 +43,7 @@ MEGABYTE = 1_000_000
 def up_command(pack_name: str, options: RunOptions, store: Path, port: int, settings: SimulatorSettings) -> None:
     """Everything from `pack_name` to `store`; prints the sink's summary at the end."""
     setup_logging(settings.log_format, "warning" if settings.log_level == "info" else settings.log_level)
-    wanted, json_output = run_of(pack_name, options), options.json_output
+    wanted, json_output = run_of(pack_name, options, settings), options.json_output
     run_id = wanted[1].run_id
     stop = threading.Event()
     with ExitStack() as stack:
@@ -139,7 +139,9 @@ def _conclude(run: Run, summary: bytes, memory: int, settings: SimulatorSettings
     if json_output:
         done: dict[str, Any] = {**outcome(run), "embedded_broker_bytes": memory, "summary": json.loads(summary)}
         typer.echo(json.dumps(done))
-    elif memory:
+    elif run.tutoring is not None:
+        print_tutor(run.tutoring.report(run.identity.start))
+    if memory and not json_output:
         typer.echo(f"The embedded broker held {memory / MEGABYTE:,.0f} MB in memory.")
         if memory > settings.embedded_broker_memory_mb * MEGABYTE:
             typer.echo("That is a lot for one process: for runs of this size give --bootstrap-servers of a Kafka.")

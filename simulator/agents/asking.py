@@ -8,7 +8,6 @@ one fails or a stop is asked for. Knows neither worlds nor prompts.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -42,11 +41,14 @@ class AgentCounts:
 class Asker:
     """Asks a language model and keeps count."""
 
-    def __init__(self, model: LanguageModel, counts: AgentCounts | None = None) -> None:
-        self.model, self.counts = model, counts or AgentCounts()
+    def __init__(self, model: LanguageModel | None = None) -> None:
+        #: May be given later, before the first question.
+        self.model = model
+        self.counts = AgentCounts()
 
     async def ask(self, request: Request) -> Any:
         """What was answered. TutorErrors, BudgetError among them, are counted and passed on."""
+        assert self.model is not None, "nobody is there to be asked"
         try:
             answer = await self.model.ask(request)
         except TutorError as error:
@@ -57,13 +59,13 @@ class Asker:
 
 
 async def all_at_once(
-    items: Iterable[T], work: Callable[[T], Awaitable[None]], stop: threading.Event, at_once: int
+    items: Iterable[T], work: Callable[[T], Awaitable[None]], stopping: Callable[[], bool], at_once: int
 ) -> None:
     """Do the work for every item, at most `at_once` of them at the same time. The first error ends all of it and is
-    raised; so does `stop`, with Interrupted."""
+    raised; so does `stopping`, with Interrupted."""
     waiting = iter(items)
-    workers = [asyncio.ensure_future(_work(waiting, work, stop)) for _ in range(at_once)]
-    watch = asyncio.ensure_future(_watch(stop))
+    workers = [asyncio.ensure_future(_work(waiting, work, stopping)) for _ in range(at_once)]
+    watch = asyncio.ensure_future(_watch(stopping))
     pending: set[asyncio.Future[None]] = set(workers)
     try:
         while pending:
@@ -77,14 +79,14 @@ async def all_at_once(
         await asyncio.gather(watch, *workers, return_exceptions=True)
 
 
-async def _work(waiting: Iterator[T], work: Callable[[T], Awaitable[None]], stop: threading.Event) -> None:
+async def _work(waiting: Iterator[T], work: Callable[[T], Awaitable[None]], stopping: Callable[[], bool]) -> None:
     for item in waiting:
-        if stop.is_set():
+        if stopping():
             raise Interrupted
         await work(item)
 
 
-async def _watch(stop: threading.Event) -> None:
-    while not stop.is_set():
+async def _watch(stopping: Callable[[], bool]) -> None:
+    while not stopping():
         await asyncio.sleep(WATCH_SECONDS)
     raise Interrupted

@@ -87,7 +87,7 @@ class PriceTable:
 
     def __getitem__(self, model: str) -> ModelEntry:
         """The entry of a model. SettingsError, with what to do, when there is none: no price, no call."""
-        entry = self.entries.get(model) or self.entries.get(re.sub(r"-\d{8}$", "", model))
+        entry = self.find(model)
         if entry is None:
             raise SettingsError(
                 f"Nothing is known of what the model {model!r} costs.",
@@ -95,6 +95,10 @@ class PriceTable:
                 "in the form of simulator/agents/models.yaml.",
             )
         return entry
+
+    def find(self, model: str) -> ModelEntry | None:
+        """The entry of a model, where there is one."""
+        return self.entries.get(model) or self.entries.get(re.sub(r"-\d{8}$", "", model))
 
     def with_file(self, path: Path) -> PriceTable:
         """This table with the entries of a file before its own."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,7 +78,7 @@ class _Question:
 
 class Walker:
     """A Chooser whose users are agents. `fallback` plays those who step down. `run` runs a coroutine to its end (one
-    event loop for the life of the language model). When `stop` is set, `choose` raises Interrupted."""
+    event loop for the life of the language model). When `stopping()`, `choose` raises Interrupted."""
 
     def __init__(
         self,
@@ -90,13 +90,13 @@ class Walker:
         *,
         runner: asyncio.Runner,
         rules: WalkRules | None = None,
-        stop: threading.Event | None = None,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self.population, self.world, self.fallback = population, world, fallback
         self.asker, self.model_name, self.runner = asker, model_name, runner
         self.counts = asker.counts
         self.rules = rules or WalkRules()
-        self.stop = stop or threading.Event()
+        self.stopping = stopping
         self.screens = Screens(world, population)
         self.prompt = load_prompt("walk")
         self._leave = world.legal.shape[1] - 1
@@ -194,7 +194,7 @@ class Walker:
                 self._take(question, decision, choices)
 
         at_once = min(len(questions), self.rules.at_once)
-        self.runner.run(all_at_once(questions, one, self.stop, at_once))
+        self.runner.run(all_at_once(questions, one, self.stopping, at_once))
 
     def _take(self, question: _Question, decision: Decision | None, choices: Choices) -> None:
         row = question.row

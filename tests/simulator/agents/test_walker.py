@@ -158,6 +158,6 @@ def test_a_walk_can_be_told_to_stop_in_the_middle() -> None:
         return random_legal(request)
 
     model = BrainModel(brain)
-    with walking("shop", model, stop=stop) as walk, pytest.raises(Interrupted):
+    with walking("shop", model, stopping=stop.is_set) as walk, pytest.raises(Interrupted):
         walk.engine.play(DAYS)
     assert model.calls == 40

@@ -1,0 +1,113 @@
+"""The agents of a run in one process: their event loop, the language model, the money, and what is told of them.
+
+A `Tutoring` is made when a run starts, handed to the simulation as the maker of its agents' chooser, and opened once it
+is known what the topics hold: only then is there a language model. A run that goes on has to decide again what it has
+decided, so it needs the recordings of its answers; the money that it spent before counts towards the ceiling.
+Knows agents and settings, no Kafka and no terminal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Self
+
+from personas.errors import SettingsError
+from personas.population import Population
+from personas.provenance import TutorIdentity, TutorReport
+from simulator.agents.asking import Asker
+from simulator.agents.budget import Budget
+from simulator.agents.connection import TutorSettings
+from simulator.agents.counts import TutorCounts
+from simulator.agents.language import LanguageModel
+from simulator.agents.making import make_language_model
+from simulator.agents.replay import RecordedModel
+from simulator.agents.walker import Walker, WalkRules
+from simulator.choice import BehaviourChooser, Chooser
+from simulator.world import World
+
+log = logging.getLogger("dayone.simulator")
+MakeModel = Callable[[TutorSettings, Budget, TutorCounts], LanguageModel]
+
+
+def _make(settings: TutorSettings, budget: Budget, counts: TutorCounts) -> LanguageModel:
+    return make_language_model(settings, budget, counts=counts)
+
+
+class Tutoring:
+    """The agents of one run. A context manager: it ends with connections closed and recordings folded in. `ceiling` in
+    dollars, for the whole run."""
+
+    def __init__(
+        self, identity: TutorIdentity, settings: TutorSettings, ceiling: float | None, make: MakeModel = _make
+    ) -> None:
+        self.identity, self.settings, self.ceiling = identity, settings, ceiling
+        self.counts, self.budget = TutorCounts(), Budget(ceiling)
+        self.asker = Asker()
+        #: Asked while questions are under way: whether they should be given up.
+        self.stopping: Callable[[], bool] = lambda: False
+        self._make = make
+        self._runner = asyncio.Runner()
+        self._earlier = TutorReport()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        try:
+            if self.asker.model is not None:
+                self._runner.run(self.asker.model.close())
+        finally:
+            self._runner.close()
+
+    def agents(self, population: Population, world: World, fallback: BehaviourChooser) -> Chooser:
+        """The chooser of the users whom agents play."""
+        rules = WalkRules(exact=self.identity.exact)
+        return Walker(
+            population, world, fallback, self.asker, self.identity.model, runner=self._runner, rules=rules,
+            stopping=self._stop_now,
+        )  # fmt: skip
+
+    def _stop_now(self) -> bool:
+        return self.stopping()
+
+    def open(self, *, resumed: bool, earlier: TutorReport | None = None) -> None:
+        """Before the first question. `resumed`: the topics hold some of the run. SettingsError when it then cannot be
+        repeated; otherwise as `make_language_model`."""
+        folder, mode = self.settings.tutor_recordings, self.settings.tutor_recording_mode
+        if resumed and (folder is None or mode == "record"):
+            raise SettingsError(
+                "The topics hold part of this run already, and what its agents decided cannot be repeated: it cannot "
+                "go on.",
+                hint="Give --recordings DIR from the start, and no --record to go on; or another --seed for a new run.",
+            )
+        self._earlier = earlier or TutorReport()
+        if self.ceiling is not None:
+            self.budget = Budget(max(0.0, self.ceiling - self._earlier.dollars))
+
+        async def made() -> LanguageModel:
+            return self._make(self.settings, self.budget, self.counts)
+
+        model = self._runner.run(made())
+        if isinstance(model, RecordedModel):
+            model.faithful = resumed
+        self.asker.model = model
+
+    def report(self, start: datetime) -> TutorReport:
+        """What was done and spent so far; `start` is the start of the run. Dollars include those of earlier starts."""
+        agents, at = self.asker.counts, self.asker.counts.stepped_down_at
+        return TutorReport(
+            ceiling=self.ceiling,
+            dollars=self._earlier.dollars + self.budget.spent,
+            calls=self.counts.calls["answered"],
+            replayed=self.counts.replayed,
+            tokens=dict(self.counts.tokens),
+            decisions=agents.decisions,
+            refused=dict(agents.refused),
+            errors=dict(agents.errors),
+            outcomes={name or "tables": number for name, number in agents.outcomes.items()},
+            stepped_down=agents.stepped_down,
+            stepped_down_at=None if at is None else start + timedelta(milliseconds=at),
+        )
