@@ -18,7 +18,8 @@
     ├── AuditError                10   a signature, a sum, a lineage or an audit log does not hold
     ├── TutorError                11   the language model cannot be asked, or its answer cannot be used
     │   └── BudgetError           12   the ceiling of dollars is reached
-    └── TwinError                 13   a twin model cannot be fitted, read or played
+    ├── TwinError                 13   a twin model cannot be fitted, read or played
+    └── StudentError              14   a student cannot be taught, read or played
 
 Exit code 0 is success and 130 is an interruption (Ctrl-C, SIGTERM) after a clean drain.
 """
@@ -45,6 +46,7 @@ Exit codes:
   11   the language model cannot be asked, or its answer cannot be used
   12   the ceiling of dollars is reached
   13   a twin model cannot be fitted, read or played
+  14   a student cannot be taught, read or played
   130  interrupted (Ctrl-C, SIGTERM), after a clean drain
 """
 
@@ -211,3 +213,9 @@ class TwinError(DayoneError):
     """A twin model cannot be fitted, is damaged, or does not fit the pack that it is to be played in."""
 
     exit_code = 13
+
+
+class StudentError(DayoneError):
+    """Traces or a student cannot be read, are damaged, or belong to another pack than the one to be played."""
+
+    exit_code = 14

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from personas.errors import TrainingError
+from personas.errors import StudentError
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -25,29 +25,29 @@ def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     """Write the arrays in the order of their names."""
     beside = path.with_name(f".{path.name}.part")
     with beside.open("wb") as file:
-        np.savez_compressed(file, **{name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)})  # type: ignore[arg-type]
+        np.savez_compressed(file, **{name: np.asarray(arrays[name], order="C") for name in sorted(arrays)})  # type: ignore[arg-type]
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
 
 
 def load_arrays(path: Path) -> Arrays:
-    """Read what `save_arrays` wrote. TrainingError when the file is missing, cut off or something else."""
+    """Read what `save_arrays` wrote. StudentError when the file is missing, cut off or something else."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except FileNotFoundError:
-        raise TrainingError(f"there is no file {path}", hint="Make it with: dayone teach PACK --out DIR") from None
+        raise StudentError(f"there is no file {path}", hint="Make it with: dayone teach PACK --out DIR") from None
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         hint = "It is damaged or was not written by Dayone: remove its folder and make it again."
-        raise TrainingError(f"{path} cannot be read as arrays ({error})", hint=hint) from None
+        raise StudentError(f"{path} cannot be read as arrays ({error})", hint=hint) from None
 
 
 def fingerprint_of(arrays: Mapping[str, npt.NDArray[Any]]) -> str:
     """SHA-256 (hex) over the names, types, shapes and bytes of the arrays."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        array = np.asarray(arrays[name], order="C")
         digest.update(f"{name}{array.dtype.str}{array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from personas.errors import TrainingError
+from personas.errors import StudentError
 from personas.pack import Pack
 from personas.population import trait_names
 from personas.randomness import F64
@@ -141,14 +141,14 @@ def save_traces(path: Path, traces: Traces, pack: Pack) -> None:
 
 
 def load_traces(path: Path, pack: Pack) -> Traces:
-    """Read traces. TrainingError when the file is damaged, or belongs to another pack or version of it."""
+    """Read traces. StudentError when the file is damaged, or belongs to another pack or version of it."""
     arrays = load_arrays(path)
     if missing := sorted({HEADER, *no_traces(pack)._arrays()} - set(arrays)):
         hint = "It was not written as traces, or by another version: make it again."
-        raise TrainingError(f"{path} holds no traces: {', '.join(missing)} missing", hint=hint)
+        raise StudentError(f"{path} holds no traces: {', '.join(missing)} missing", hint=hint)
     found = json.loads(arrays.pop(HEADER).tobytes())["pack_fingerprint"]
     if found != pack.fingerprint:
-        raise TrainingError(
+        raise StudentError(
             f"{path} was recorded with pack {found[:12]}, this one is {pack.fingerprint[:12]} ({pack.product.name})",
             hint="Traces hold the numbers of events and items, so they fit only the very pack that they come from.",
         )

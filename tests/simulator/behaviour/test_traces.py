@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from personas.errors import TrainingError
+from personas.errors import StudentError
 from personas.population import DAY_MS
 from simulator.behaviour.arrays import load_arrays, save_arrays
 from simulator.behaviour.traces import Traces, legal_moves, load_traces, no_traces, save_traces, tiredness
@@ -100,16 +100,16 @@ def test_traces_of_another_pack_and_damaged_files_are_refused_with_words(tmp_pat
     pack, path = pack_of("shop"), tmp_path / "traces.npz"
     save_traces(path, traces, pack)
     other = replace(pack, product=pack.product.model_copy(update={"title": "Another shop"}))
-    with pytest.raises(TrainingError, match="only the very pack"):
+    with pytest.raises(StudentError, match="only the very pack"):
         load_traces(path, other)
-    with pytest.raises(TrainingError, match="there is no file"):
+    with pytest.raises(StudentError, match="there is no file"):
         load_traces(tmp_path / "none.npz", pack)
     arrays = load_arrays(path)
     del arrays["patience"]
     save_arrays(tmp_path / "less.npz", arrays)
-    with pytest.raises(TrainingError, match="patience missing"):
+    with pytest.raises(StudentError, match="patience missing"):
         load_traces(tmp_path / "less.npz", pack)
     for cut in (0, 10, path.stat().st_size // 2):
         (tmp_path / "cut.npz").write_bytes(path.read_bytes()[:cut])
-        with pytest.raises(TrainingError, match="cannot be read"):
+        with pytest.raises(StudentError, match="cannot be read"):
             load_traces(tmp_path / "cut.npz", pack)
