@@ -14,9 +14,11 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from personas.connection import KafkaConnection
+from personas.errors import StudentError
 from personas.health import HealthServer
 from personas.provenance import RunManifest, RunState
 from personas.topics import CHECKPOINTS, product_topics
+from simulator.behaviour.model import Behaviour
 from simulator.checkpoint_records import SLOTS
 from simulator.checkpointer import Checkpointer, go_on, place_of
 from simulator.clock import WallClock
@@ -103,7 +105,9 @@ def _prepare(
     clock: WallClock, tutoring: Tutoring | None,
 ) -> tuple[Run, Steering]:  # fmt: skip
     agents = None if tutoring is None else tutoring.agents
-    simulation = Simulation(order.pack, order.identity, shard, producer, agents=agents)
+    simulation = Simulation(
+        order.pack, order.identity, shard, producer, behaviour=_behaviour_of(order), agents=agents
+    )
     held = held_positions(connection, order.identity, simulation.population, shard, last_messages)
     earlier = held_manifest(connection, order.identity, shard, last_messages)
     simulation.resume(held)
@@ -123,6 +127,18 @@ def _prepare(
         checkpointer=checkpointer, tutoring=tutoring,
     )  # fmt: skip
     return run, steering
+
+
+def _behaviour_of(order: Order) -> Behaviour | None:
+    """The tables that play the users; None for the prior's."""
+    if order.student is None:
+        return None
+    from simulator.behaviour.artefact import load_student
+
+    student = load_student(order.student, order.pack).behaviour
+    if student.fingerprint != order.identity.student:
+        raise StudentError(f"{order.student}: the student was replaced meanwhile", hint="Start the run again.")
+    return student
 
 
 def _tutoring(order: Order, settings: SimulatorSettings) -> Tutoring:

@@ -43,7 +43,12 @@ LogFormat = Annotated[str | None, typer.Option(help="text or json.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 DEFAULT_START = "2026-01-01"
 DEFAULT_TUTOR_SHARE = 0.01
-Teacher = Annotated[Literal["prior", "tutor"], typer.Option(help="Who plays the users; tutor: agents play a share.")]
+Teacher = Annotated[
+    Literal["prior", "student", "tutor"], typer.Option(help="Who plays the users; tutor: agents play a share.")
+]
+StudentFolder = Annotated[
+    Path | None, typer.Option("--student", help="A folder made by dayone teach: its tables in place of the prior's.")
+]
 TutorShare = Annotated[
     float | None,
     typer.Option(min=0.0, max=1.0, help="With --teacher tutor: the share of users played by agents. [default: 0.01]"),
@@ -77,6 +82,7 @@ class RunOptions:
     log_format: LogFormat = None
     json_output: Json = False
     teacher: Teacher = "prior"
+    student: StudentFolder = None
     tutor_share: TutorShare = None
     tutor_mode: TutorMode = "walk"
     budget: BudgetDollars = 1.0

@@ -8,7 +8,8 @@ broker and sink between the two, so that they load theirs meanwhile. Importing t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from personas.errors import SettingsError
 from personas.pack import Pack, load_pack
@@ -32,10 +33,12 @@ class Order:
     partitions: int = 4
     checkpoints: CheckpointPlan | None = None
     budget: float | None = None
+    student: Path | None = None
 
 
 def run_of(pack_name: str, options: RunOptions, settings: SimulatorSettings) -> tuple[Pack, RunIdentity]:
-    """The run that the options describe. PackError when the pack is wrong, SettingsError when an option is."""
+    """The run that the options describe. PackError when the pack is wrong, SettingsError when an option is,
+    StudentError when the student is."""
     start, problem_rate = start_of(options.start), factor_of(options.problems)
     pack = load_pack(pack_name)
     identity = RunIdentity(
@@ -47,8 +50,23 @@ def run_of(pack_name: str, options: RunOptions, settings: SimulatorSettings) -> 
         start=start,
         problem_rate=problem_rate,
         tutor=_tutor_of(options, settings),
+        **_student_of(options, pack),
     )
     return pack, identity
+
+
+def _student_of(options: RunOptions, pack: Pack) -> dict[str, Any]:
+    """What a run played from a student's tables has in its identity; nothing for the prior's."""
+    if options.student is None:
+        if options.teacher == "student":
+            raise SettingsError("--teacher student needs --student DIR", hint="Make one with: dayone teach PACK")
+        return {}
+    if options.teacher == "prior":
+        raise SettingsError("--student is for --teacher student or tutor", hint="Add --teacher student.")
+    from simulator.behaviour.artefact import load_student
+
+    lineage = load_student(options.student, pack).lineage
+    return {"generator": "student", "generation": lineage.generation, "student": lineage.fingerprint}
 
 
 def _tutor_of(options: RunOptions, settings: SimulatorSettings) -> TutorIdentity | None:
@@ -81,7 +99,8 @@ def order_of(
     from simulator.run import Plan
 
     plan = Plan(days=options.days, live=options.live, speed=options.speed, batch_events=settings.simulator_batch_events)
-    return Order(*run, plan, shard, settings.kafka_partitions, _checkpoints(run[1], settings), options.budget)
+    checkpoints = _checkpoints(run[1], settings)
+    return Order(*run, plan, shard, settings.kafka_partitions, checkpoints, options.budget, options.student)
 
 
 def _checkpoints(identity: RunIdentity, settings: SimulatorSettings) -> CheckpointPlan | None:
