@@ -190,6 +190,8 @@ def print_tutor(report: TutorReport) -> None:
         f"repeated from recordings, {report.dollars:.4f}{ceiling} dollars"
     )
     ended = ", ".join(f"{name} {number:,}" for name, number in sorted(report.outcomes.items()))
+    if report.plans:
+        typer.echo(f"  {report.plans:,} plans, {report.duplicate_plans:,} refused because they were nearly the same")
     typer.echo(f"  ended: {ended or 'none'}; answers refused: {refused:,}")
     if report.stepped_down_at is not None:
         typer.echo(

@@ -112,6 +112,7 @@ def _prepare(
     earlier = held_manifest(connection, order.identity, shard, last_messages)
     simulation.resume(held)
     if tutoring is not None:
+        tutoring.stopping = stop.is_set
         tutoring.open(resumed=simulation.held_until >= 0, earlier=earlier.tutor if earlier else None)
     checkpointer = None
     if order.checkpoints is not None:
@@ -145,7 +146,7 @@ def _tutoring(order: Order, settings: SimulatorSettings) -> Tutoring:
     from simulator.tutoring import Tutoring
 
     assert order.identity.tutor is not None
-    return Tutoring(order.identity.tutor, settings, order.budget)
+    return Tutoring(order.identity.tutor, settings, order.budget, batches=order.batches)
 
 
 def steering_after(run_id: str, earlier: RunManifest | None) -> Steering:

@@ -57,6 +57,9 @@ TutorMode = Annotated[
     Literal["walk", "plan"], typer.Option(help="Agents decide at each step, or plan many visits at once (cheaper).")
 ]
 BudgetDollars = Annotated[float, typer.Option("--budget", min=0.0, help="The most dollars that agents may cost.")]
+Batches = Annotated[
+    bool, typer.Option("--batches", help="With --tutor-mode plan: message batches, half the price, within a day.")
+]
 RecordingsFolder = Annotated[
     Path | None, typer.Option("--recordings", help="A folder to keep the answers of agents in, to repeat them.")
 ]
@@ -86,6 +89,7 @@ class RunOptions:
     tutor_share: TutorShare = None
     tutor_mode: TutorMode = "walk"
     budget: BudgetDollars = 1.0
+    batches: Batches = False
     recordings: RecordingsFolder = None
     record: Record = False
     replay: Replay = False

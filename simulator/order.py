@@ -34,6 +34,7 @@ class Order:
     checkpoints: CheckpointPlan | None = None
     budget: float | None = None
     student: Path | None = None
+    batches: bool = False
 
 
 def run_of(pack_name: str, options: RunOptions, settings: SimulatorSettings) -> tuple[Pack, RunIdentity]:
@@ -100,7 +101,10 @@ def order_of(
 
     plan = Plan(days=options.days, live=options.live, speed=options.speed, batch_events=settings.simulator_batch_events)
     checkpoints = _checkpoints(run[1], settings)
-    return Order(*run, plan, shard, settings.kafka_partitions, checkpoints, options.budget, options.student)
+    return Order(
+        *run, plan, shard, settings.kafka_partitions, checkpoints, budget=options.budget, student=options.student,
+        batches=options.batches,
+    )  # fmt: skip
 
 
 def _checkpoints(identity: RunIdentity, settings: SimulatorSettings) -> CheckpointPlan | None:

@@ -10,22 +10,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Self
 
-from personas.errors import SettingsError
+from personas.errors import SettingsError, TutorError
 from personas.population import Population
 from personas.provenance import TutorIdentity, TutorReport
-from simulator.agents.asking import Asker
+from simulator.agents.asking import Asker, until_stopped
+from simulator.agents.batches import all_at_once
 from simulator.agents.budget import Budget
 from simulator.agents.connection import TutorSettings
 from simulator.agents.counts import TutorCounts
-from simulator.agents.language import LanguageModel
+from simulator.agents.language import Answer, LanguageModel, Request
 from simulator.agents.making import make_language_model
+from simulator.agents.many import ask_many
+from simulator.agents.planner import make_plans, summary_of
+from simulator.agents.playing import PlanChooser
 from simulator.agents.replay import RecordedModel
 from simulator.agents.walker import Walker, WalkRules
-from simulator.choice import BehaviourChooser, Chooser
+from simulator.choice import BehaviourChooser, Chooser, Interrupted
 from simulator.world import World
 
 log = logging.getLogger("dayone.simulator")
@@ -38,12 +42,13 @@ def _make(settings: TutorSettings, budget: Budget, counts: TutorCounts) -> Langu
 
 class Tutoring:
     """The agents of one run. A context manager: it ends with connections closed and recordings folded in. `ceiling` in
-    dollars, for the whole run."""
+    dollars, for the whole run; `batches`: plans are asked for in message batches (half the price, within a day)."""
 
     def __init__(
-        self, identity: TutorIdentity, settings: TutorSettings, ceiling: float | None, make: MakeModel = _make
-    ) -> None:
-        self.identity, self.settings, self.ceiling = identity, settings, ceiling
+        self, identity: TutorIdentity, settings: TutorSettings, ceiling: float | None, make: MakeModel = _make,
+        *, batches: bool = False,
+    ) -> None:  # fmt: skip
+        self.identity, self.settings, self.ceiling, self.batches = identity, settings, ceiling, batches
         self.counts, self.budget = TutorCounts(), Budget(ceiling)
         self.asker = Asker()
         #: Asked while questions are under way: whether they should be given up.
@@ -51,6 +56,7 @@ class Tutoring:
         self._make = make
         self._runner = asyncio.Runner()
         self._earlier = TutorReport()
+        self._planned: PlanChooser | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -64,6 +70,9 @@ class Tutoring:
 
     def agents(self, population: Population, world: World, fallback: BehaviourChooser) -> Chooser:
         """The chooser of the users whom agents play."""
+        if self.identity.mode == "plan":
+            self._planned = PlanChooser(population, world, fallback, self.asker.counts)
+            return self._planned
         rules = WalkRules(exact=self.identity.exact)
         return Walker(
             population, world, fallback, self.asker, self.identity.model, runner=self._runner, rules=rules,
@@ -94,6 +103,28 @@ class Tutoring:
         if isinstance(model, RecordedModel):
             model.faithful = resumed
         self.asker.model = model
+        if self._planned is not None:
+            self._plan(self._planned)
+
+    def _plan(self, chooser: PlanChooser) -> None:
+        """All plans that the run needs, before it begins."""
+        model = self.asker.model
+        assert model is not None
+
+        async def ask(requests: Sequence[Request]) -> Sequence[Answer | TutorError]:
+            return await (ask_many(model, requests) if self.batches else all_at_once(model.ask, requests))
+
+        making = make_plans(chooser.world.pack, self.identity.model, ask, self.asker.counts)
+        try:
+            plans = self._runner.run(until_stopped(making, self._stop_now))
+        except Interrupted:  # the run ends before it has begun
+            return
+        chooser.deal(plans)
+        made, missing = summary_of(plans)
+        same = self.asker.counts.duplicate_plans
+        log.info("%d plans for %d kinds of visits, %d refused as nearly the same", made, len(plans), same)
+        if missing:
+            log.warning("%d of %d kinds of visits have no plans: they are played from tables", missing, len(plans))
 
     def report(self, start: datetime) -> TutorReport:
         """What was done and spent so far; `start` is the start of the run. Dollars include those of earlier starts."""
@@ -108,6 +139,8 @@ class Tutoring:
             refused=dict(agents.refused),
             errors=dict(agents.errors),
             outcomes={name or "tables": number for name, number in agents.outcomes.items()},
+            plans=agents.plans,
+            duplicate_plans=agents.duplicate_plans,
             stepped_down=agents.stepped_down,
             stepped_down_at=None if at is None else start + timedelta(milliseconds=at),
         )

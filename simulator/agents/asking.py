@@ -11,7 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from personas.errors import TutorError
 from simulator.agents.language import LanguageModel, Request
@@ -25,8 +25,8 @@ WATCH_SECONDS = 0.1
 class AgentCounts:
     """What agents did so far. `decisions` were taken, of which `forced` had no alternative and were not asked for;
     `questions` were answered; `refused` answers by kind, `errors` of the language model by kind, `outcomes` of sessions
-    by outcome; `stepped_down` users, the first of them at the instant `stepped_down_at` (milliseconds after the start
-    of the run)."""
+    by outcome; `plans` were made and `duplicate_plans` refused; `stepped_down` users, the first of them at the instant
+    `stepped_down_at` (milliseconds after the start of the run)."""
 
     decisions: int = 0
     forced: int = 0
@@ -34,6 +34,8 @@ class AgentCounts:
     refused: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
+    plans: int = 0
+    duplicate_plans: int = 0
     stepped_down: int = 0
     stepped_down_at: int | None = None
 
@@ -66,7 +68,7 @@ async def all_at_once(
     waiting = iter(items)
     workers = [asyncio.ensure_future(_work(waiting, work, stopping)) for _ in range(at_once)]
     watch = asyncio.ensure_future(_watch(stopping))
-    pending: set[asyncio.Future[None]] = set(workers)
+    pending: set[asyncio.Future[Any]] = set(workers)
     try:
         while pending:
             done, _ = await asyncio.wait({*pending, watch}, return_when=asyncio.FIRST_COMPLETED)
@@ -86,7 +88,19 @@ async def _work(waiting: Iterator[T], work: Callable[[T], Awaitable[None]], stop
         await work(item)
 
 
-async def _watch(stopping: Callable[[], bool]) -> None:
+async def _watch(stopping: Callable[[], bool]) -> NoReturn:
     while not stopping():
         await asyncio.sleep(WATCH_SECONDS)
     raise Interrupted
+
+
+async def until_stopped(work: Awaitable[T], stopping: Callable[[], bool]) -> T:
+    """The result of the work; Interrupted when a stop is asked for first."""
+    task, watch = asyncio.ensure_future(work), asyncio.ensure_future(_watch(stopping))
+    try:
+        done, _ = await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task in done else watch.result()
+    finally:
+        task.cancel()
+        watch.cancel()
+        await asyncio.gather(task, watch, return_exceptions=True)
