@@ -80,8 +80,8 @@ class TutorReport(BaseModel):
 
 class RunIdentity(BaseModel):
     """What decides the events of a run. `run_id` is a function of these fields alone. What came later (`student`: the
-    fingerprint of the fitted tables that play the users; `tutor`) stands in it only where it is used, so that runs from
-    before have the names that they had."""
+    fingerprint of the fitted tables that play the users; `tutor`; `twin`: that of a model of real users) stands in it
+    only where it is used, so that runs from before have the names that they had."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -96,6 +96,7 @@ class RunIdentity(BaseModel):
     generation: int = 1
     student: str | None = Field(None, exclude_if=lambda value: value is None)
     tutor: TutorIdentity | None = Field(None, exclude_if=lambda value: value is None)
+    twin: str | None = Field(None, exclude_if=lambda value: value is None)
 
     @property
     def run_id(self) -> str:

@@ -14,7 +14,7 @@ from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from personas.connection import KafkaConnection
-from personas.errors import StudentError
+from personas.errors import StudentError, TwinError
 from personas.health import HealthServer
 from personas.provenance import RunManifest, RunState
 from personas.topics import CHECKPOINTS, product_topics
@@ -38,6 +38,7 @@ from simulator.topic_admin import cluster_id_of, provision
 
 if TYPE_CHECKING:
     from simulator.tutoring import Tutoring
+    from simulator.twins.playing import Twins
 
 MEGABYTE = 1_000_000
 log = logging.getLogger("dayone.simulator")
@@ -106,7 +107,8 @@ def _prepare(
 ) -> tuple[Run, Steering]:  # fmt: skip
     agents = None if tutoring is None else tutoring.agents
     simulation = Simulation(
-        order.pack, order.identity, shard, producer, behaviour=_behaviour_of(order), agents=agents
+        order.pack, order.identity, shard, producer, behaviour=_behaviour_of(order), agents=agents,
+        twins=_twins_of(order),
     )
     held = held_positions(connection, order.identity, simulation.population, shard, last_messages)
     earlier = held_manifest(connection, order.identity, shard, last_messages)
@@ -122,7 +124,7 @@ def _prepare(
                 slot = go_on(simulation, place, earlier, windows)
         slot = 0 if slot is None else (slot + 1) % SLOTS
         checkpointer = Checkpointer(simulation, producer, place, order.checkpoints, clock, slot)
-    steering = steering_after(order.identity.run_id, earlier)
+    steering = steering_after(order.identity.run_id, earlier, fixed=order.identity.twin is not None)
     run = Run(
         simulation, producer, order.plan, clock=clock, steering=steering, stop=stop, earlier=earlier,
         checkpointer=checkpointer, tutoring=tutoring,
@@ -149,7 +151,20 @@ def _tutoring(order: Order, settings: SimulatorSettings) -> Tutoring:
     return Tutoring(order.identity.tutor, settings, order.budget, batches=order.batches)
 
 
-def steering_after(run_id: str, earlier: RunManifest | None) -> Steering:
-    """The steering of a run that goes on: its rates are those that the run was last steered to."""
+def _twins_of(order: Order) -> Twins | None:
+    """The model of real users that plays all of them, in a run of twins."""
+    if order.twin is None:
+        return None
+    from simulator.twins.playing import Twins
+
+    twins = Twins.load(order.twin, order.pack)
+    if twins.lineage.fingerprint != order.identity.twin:
+        raise TwinError(f"{order.twin}: the model was replaced meanwhile", hint="Start the run again.")
+    return twins
+
+
+def steering_after(run_id: str, earlier: RunManifest | None, *, fixed: bool = False) -> Steering:
+    """The steering of a run that goes on: its rates are those that the run was last steered to, if it has any."""
     last = {change.command: change.value or 0.0 for change in earlier.steering} if earlier else {}
-    return Steering(run_id, arrival_rate=last.get(ARRIVAL_RATE, 1.0), problem_rate=last.get(PROBLEM_RATE, 1.0))
+    rates = {"arrival_rate": last.get(ARRIVAL_RATE, 1.0), "problem_rate": last.get(PROBLEM_RATE, 1.0)}
+    return Steering(run_id, **rates, fixed=fixed)

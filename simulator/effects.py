@@ -18,7 +18,7 @@ from simulator.behaviour.model import Behaviour
 from simulator.columns import Columns
 from simulator.pool import Pool
 from simulator.properties import drawn_hundredths, property_purposes
-from simulator.slates import Rankings, show
+from simulator.slates import Rankings, grant, show
 from simulator.world import BAG as BAG_COUNT
 from simulator.world import (
     BAG_ADD,
@@ -35,7 +35,7 @@ from simulator.world import (
 )
 
 # Purposes of random numbers; the engine has others, 64 to 127 belong to slates, from 256 on to event properties.
-ITEM, CATEGORY, SHOW = 5, 6, 8
+ITEM, CATEGORY, SHOW, WISH = 5, 6, 8, 11
 SEEN = 6
 #: How often an item of the catalogue is drawn until one is found that is launched.
 LAUNCHED_TRIES = 4
@@ -198,9 +198,11 @@ class Effects:
             pool.category[rows] = self.world.item_category[item[rows]]
 
     def show_slates(
-        self, pool: Pool, key: U64, event: npt.NDArray[np.int64], problem: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.int32]:
-        """Show the slates of the events that have one; the rows in which they are kept."""
+        self, pool: Pool, key: U64, event: npt.NDArray[np.int64], problem: npt.NDArray[np.int64],
+        wishes: npt.NDArray[np.int32] | None = None,
+    ) -> npt.NDArray[np.int32]:  # fmt: skip
+        """Show the slates of the events that have one; the rows in which they are kept. `wishes` [slates, widest] are
+        items that each has to show whatever its ranking says (-1: none)."""
         row = np.full(len(pool), -1, dtype=np.int32)
         rows = np.flatnonzero(self.world.slate[event] >= 0)
         if not len(rows):
@@ -210,6 +212,9 @@ class Effects:
         listed = self.rankings.list_of(slate, pool.category[rows], self.population.persona[pool.user[rows]])
         day = pool.started[rows] // DAY_MS
         items, as_ranked = show(self.rankings, slate, listed, page, day, fold(key[rows], SHOW))
+        if wishes is not None:
+            looked_at = self.rankings.examination[slate]
+            items = grant(items, wishes, self.rankings.size[slate], looked_at, fold(key[rows], WISH))
         trouble = problem[rows]
         emptied = np.flatnonzero(trouble >= 0)
         if len(emptied):

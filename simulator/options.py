@@ -43,6 +43,8 @@ LogFormat = Annotated[str | None, typer.Option(help="text or json.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
 DEFAULT_START = "2026-01-01"
 DEFAULT_TUTOR_SHARE = 0.01
+Generator = Annotated[Literal["twin"] | None, typer.Option(help="twin: a --model of real users plays all of them.")]
+ModelFolder = Annotated[Path | None, typer.Option("--model", help="For twins: a folder made by dayone fit.")]
 Teacher = Annotated[
     Literal["prior", "student", "tutor"], typer.Option(help="Who plays the users; tutor: agents play a share.")
 ]
@@ -84,6 +86,8 @@ class RunOptions:
     metrics_port: MetricsPort = None
     log_format: LogFormat = None
     json_output: Json = False
+    generator: Generator = None
+    model: ModelFolder = None
     teacher: Teacher = "prior"
     student: StudentFolder = None
     tutor_share: TutorShare = None

@@ -35,11 +35,12 @@ class Order:
     budget: float | None = None
     student: Path | None = None
     batches: bool = False
+    twin: Path | None = None
 
 
 def run_of(pack_name: str, options: RunOptions, settings: SimulatorSettings) -> tuple[Pack, RunIdentity]:
     """The run that the options describe. PackError when the pack is wrong, SettingsError when an option is,
-    StudentError when the student is."""
+    StudentError when the student is, TwinError when the model of twins is."""
     start, problem_rate = start_of(options.start), factor_of(options.problems)
     pack = load_pack(pack_name)
     identity = RunIdentity(
@@ -49,9 +50,10 @@ def run_of(pack_name: str, options: RunOptions, settings: SimulatorSettings) -> 
         seed=options.seed,
         users=options.users,
         start=start,
-        problem_rate=problem_rate,
+        problem_rate=problem_rate if options.generator is None else 0.0,
         tutor=_tutor_of(options, settings),
         **_student_of(options, pack),
+        **_twin_of(options),
     )
     return pack, identity
 
@@ -68,6 +70,24 @@ def _student_of(options: RunOptions, pack: Pack) -> dict[str, Any]:
 
     lineage = load_student(options.student, pack).lineage
     return {"generator": "student", "generation": lineage.generation, "student": lineage.fingerprint}
+
+
+def _twin_of(options: RunOptions) -> dict[str, Any]:
+    """What a run of twins has in its identity; nothing for others."""
+    if options.generator is None:
+        if options.model is not None:
+            raise SettingsError("--model goes with --generator twin", hint="Add it, or leave the model out.")
+        return {}
+    if options.model is None:
+        raise SettingsError("--generator twin needs --model DIR", hint="Make one with: dayone fit CORE --pack PACK")
+    if options.teacher != "prior" or options.student is not None:
+        raise SettingsError("--generator twin has no teacher: its model was", hint="Leave --teacher and --student out.")
+    if factor_of(options.problems) != 1.0:
+        raise SettingsError("--problems: none are planted among twins", hint="Leave --problems out.")
+    from simulator.twins.artefact import read_lineage
+
+    lineage = read_lineage(options.model)
+    return {"generator": "twin", "generation": lineage.generation, "twin": lineage.fingerprint}
 
 
 def _tutor_of(options: RunOptions, settings: SimulatorSettings) -> TutorIdentity | None:
@@ -103,15 +123,17 @@ def order_of(
     checkpoints = _checkpoints(run[1], settings)
     return Order(
         *run, plan, shard, settings.kafka_partitions, checkpoints, budget=options.budget, student=options.student,
-        batches=options.batches,
+        batches=options.batches, twin=options.model,
     )  # fmt: skip
 
 
 def _checkpoints(identity: RunIdentity, settings: SimulatorSettings) -> CheckpointPlan | None:
     """How often; None where they are not wanted, or would end together with the run: a broker of its own. What agents
-    remember stands in none, so a run with agents is played again from its recordings."""
+    remember stands in none, so a run with agents is played again from its recordings; twins remember nothing."""
     from simulator.checkpointer import CheckpointPlan
 
     if not settings.simulator_checkpoints or settings.kafka_bootstrap_servers is None or identity.tutor is not None:
+        return None
+    if identity.twin is not None:
         return None
     return CheckpointPlan(settings.simulator_checkpoint_events)

@@ -206,7 +206,7 @@ class Run:
             dayone_version=dayone_version(),
             updated=self.clock.now(),
             virtual_time=self.identity.start + timedelta(milliseconds=one.played_until),
-            counts=dict(one.progress.messages),
+            counts={**one.progress.messages, **(one.twins.told.counts() if one.twins else {})},
             steering=tuple(self.changes),
             reason=reason,
             tutor=None if self.tutoring is None else self.tutoring.report(self.identity.start),

@@ -28,6 +28,7 @@ from simulator.partitioner import Shard, partition_of
 from simulator.producer import MessageProducer
 from simulator.sequence import Position, Sequence
 from simulator.slates import build_rankings
+from simulator.twins.playing import Twins
 from simulator.world import I64, World, build_world
 
 Held = dict[str, dict[int, Position]]
@@ -54,11 +55,11 @@ class Progress:
 
 class Simulation:
     """A seeded run over topics with a given number of partitions. `behaviour` plays the users (the prior where none is
-    given), `agents` those whom the run's identity leaves to a tutor."""
+    given), `agents` those whom the run's identity leaves to a tutor; `twins` play all of them."""
 
     def __init__(
         self, pack: Pack, identity: RunIdentity, shard: Shard, producer: MessageProducer, chunk: int = 50_000,
-        *, behaviour: Behaviour | None = None, agents: Agents | None = None,
+        *, behaviour: Behaviour | None = None, agents: Agents | None = None, twins: Twins | None = None,
     ) -> None:  # fmt: skip
         self.pack, self.identity, self.shard, self.producer, self.chunk = pack, identity, shard, producer, chunk
         situations = Situations(pack.product)
@@ -66,6 +67,9 @@ class Simulation:
         rankings = build_rankings(pack)
         world = build_world(pack, situations)
         self.behaviour = behaviour or prior(pack, situations)
+        #: Plays in place of the engine, in a run of twins. Nobody knows the truth about those: there are no labels.
+        self.twins = twins.engine(population, world, self.behaviour, rankings, identity) if twins else None
+        population = self.twins.population if self.twins else population
         self.population = population
         arrivals = Arrivals(pack, identity.start)
 
@@ -108,7 +112,8 @@ class Simulation:
     @property
     def complete_until(self) -> int:
         """Before this instant the topics held everything, when this began: it is played, and not even encoded."""
-        return min(sequence.complete_until for sequence in (self.events, self.sessions, self.labels))
+        counted = (self.events, self.sessions) if self.twins else (self.events, self.sessions, self.labels)
+        return min(sequence.complete_until for sequence in counted)
 
     @property
     def sequences(self) -> tuple[Sequence, ...]:
@@ -135,7 +140,7 @@ class Simulation:
 
     def _play(self, part: Part, until: int, new: I64) -> None:
         """Play one part up to an instant; its messages wait for their time. `new`: the rows of it that sign up."""
-        played, encoder = part.engine.play(until), part.encoder
+        played, encoder = (self.twins or part.engine).play(until), part.encoder
         self.played_events += len(played.events["time"])
         self.played_effort += len(played.events["time"]) * (EFFORT_OF_AGENTS if encoder is not self.encoder else 1)
         if self.played_until < self.complete_until:
@@ -145,7 +150,7 @@ class Simulation:
             self.events.add(part.named(encoder.events(played)))
         if latest >= self.sessions.complete_until:
             self.sessions.add(part.named(encoder.sessions(played)))
-        if latest >= self.labels.complete_until:
+        if self.twins is None and latest >= self.labels.complete_until:
             self.labels.add(part.named(encoder.session_labels(played)))
             self.labels.add(part.named(encoder.user_labels(new)))
         self.users.add(part.named(encoder.users(new)))

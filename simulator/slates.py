@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from personas.pack import Pack
 from personas.population import UNNAMED_TASTE
-from personas.randomness import F64, U64, fold, root_key, standard_normal
+from personas.randomness import F64, U64, exponential, fold, root_key, standard_normal
 from simulator.world import I32, I64
 
 DEPTH = 512
@@ -116,6 +116,26 @@ def show(
     start = (epoch * rankings.ranked.shape[1] + listed) * DEPTH
     items = rankings.ranked.ravel()[start[:, None] + np.where(inside, rank, 0)]
     return np.where(inside, items, np.int32(-1)), as_ranked
+
+
+def grant(items: I32, wishes: I32, size: I64, examination: F64, key: U64) -> I32:
+    """Slates [n, widest] that also show `wishes` (items, or -1) in the place of others, most likely where people look.
+    An item that is shown already stays where it is; at most `size` fit in."""
+    slot = np.arange(items.shape[1])
+    inside = slot < size[:, None]
+    kept = (items[:, :, None] == wishes[:, None, :]).any(axis=2) & (items >= 0)
+    # the exponential race: places in the order of random times, of which those that are looked at more come earlier
+    race = exponential(fold(key[:, None], _SLOT + slot[None, :])) / np.maximum(examination, 1e-9)
+    race[kept | ~inside] = np.inf
+    order = np.argsort(race, axis=1, kind="stable")
+    free = np.isfinite(race).sum(axis=1)
+    granted, used = items.copy(), np.zeros(len(items), dtype=np.int64)
+    for column in range(wishes.shape[1]):
+        wish = wishes[:, column]
+        rows = np.flatnonzero((wish >= 0) & ~(items == wish[:, None]).any(axis=1) & (used < free))
+        granted[rows, order[rows, used[rows]]] = wish[rows]
+        used[rows] += 1
+    return granted
 
 
 def propensity_codes(rankings: Rankings, slate: I64, listed: I64, day: I64, as_ranked: npt.NDArray[np.bool_]) -> I64:

@@ -105,10 +105,13 @@ def parse_command(payload: bytes) -> Command:
 
 
 class Steering:
-    """The steering state of one run, shared by the thread that listens and the thread that plays."""
+    """The steering state of one run, shared by the thread that listens and the thread that plays. The rates of a run
+    that is `fixed` cannot be changed."""
 
-    def __init__(self, run_id: str, *, arrival_rate: float = 1.0, problem_rate: float = 1.0) -> None:
-        self.run_id = run_id
+    def __init__(
+        self, run_id: str, *, arrival_rate: float = 1.0, problem_rate: float = 1.0, fixed: bool = False
+    ) -> None:
+        self.run_id, self._fixed = run_id, fixed
         self._lock = threading.Lock()
         self._state = SteeringState(arrival_rate=arrival_rate, problem_rate=problem_rate)
 
@@ -162,6 +165,8 @@ class Steering:
             return "the run is paused already"
         if isinstance(command, Resume) and not state.paused:
             return "the run is not paused"
+        if self._fixed and isinstance(command, SetArrivalRate | SetProblemRate):
+            return "twins come as often as their model says, and meet the problems that it has learnt"
         return ""
 
     def _carry_out(self, command: Command) -> None:

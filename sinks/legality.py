@@ -8,6 +8,7 @@ in the same way), or windows in SQL (a million events in seconds, next to the da
 `Store` runs what is built here.
 
 What is not in the stream is not judged: an item whose event does not tell its id, a slate that is not listed.
+Twins may have several sessions at a time, as the people had that they were learnt from (two tabs, three open tickets).
 Counters with negative effects are held between 0 and their limit step by step, all others by sums since their last
 clear.
 """
@@ -133,7 +134,7 @@ def _facts(statement: _Statement, product: Product, counters: list[str], run_id:
     """The events of the run in small numbers, with what each does to the counters. Sessions and items are numbered:
     windows over integers are several times as fast. An item that its event does not tell has the number 0."""
     statement.add("told AS MATERIALIZED (SELECT row_number() OVER () AS place, session_id, sequence, user_id, time,")
-    statement.add("event.type,")
+    statement.add("event.type, event.generator,")
     _told(statement, product, "slate.items", "list_path", "VARCHAR[]")
     statement.add("AS list,")
     _told(statement, product, "item.id", "item_path", "VARCHAR")
@@ -229,7 +230,7 @@ def _judgement(statement: _Statement, screens: list[str], counters: list[str]) -
         ("state.item_mode = 'bag' AND thing > 0 AND top > 0 AND top <> thing", "item in bag", "told.item"),
         ("state.sequence <> coalesce(sequence_before, -1) + 1", "sequence", "sequence_before"),
         ("moment < moment_before", "time", "told.time"),
-        ("sequence_before IS NULL AND began <= ended_before", "overlap", "ended_before"),
+        ("sequence_before IS NULL AND began <= ended_before AND told.generator <> 'twin'", "overlap", "ended_before"),
     ]  # fmt: skip
     values = {"focus": "CASE WHEN held >= 0 THEN 1 ELSE 0 END", "shown": "nullif(shown, -1)"}
     values |= {"bag": "bag", "page": "page"}

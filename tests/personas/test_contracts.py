@@ -137,6 +137,8 @@ def test_a_run_is_named_by_what_decides_its_events() -> None:
     others = {
         "product": "desk", "product_version": 2, "pack_fingerprint": "e" * 64, "seed": 2, "users": 101,
         "start": START + timedelta(seconds=1), "problem_rate": 2.0, "generator": "twin", "generation": 2,
+        "student": "d" * 64, "twin": "c" * 64,
+        "tutor": {"share": 0.1, "mode": "walk", "model": "m", "prompts": "p", "exact": True},
     }  # fmt: skip
     assert set(others) == set(RunIdentity.model_fields)
     names = {RunIdentity(**{**IDENTITY, field: value}).run_id for field, value in others.items()}

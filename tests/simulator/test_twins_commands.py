@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,19 @@ from simulator.twins.commands import Wish, fit_command, fit_core, sample_command
 from tests.simulator.test_twins_model import small_log
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Lineage]:
+    """A core and the model of it, made once."""
+    core = tmp_path_factory.mktemp("made") / "core.parquet"
+    pq.write_table(small_log(), core)
+    return fitted(core)
+
+
 @pytest.fixture
-def core(tmp_path: Path) -> Path:
-    path = tmp_path / "core.parquet"
-    pq.write_table(small_log(), path)
-    return path
+def model_of(made: tuple[Path, Lineage], tmp_path: Path) -> Path:
+    """A copy of the model, to be changed at will, with its core beside it."""
+    shutil.copy(made[0].parent / "core.parquet", tmp_path)
+    return Path(shutil.copytree(made[0], tmp_path / "core.twin"))
 
 
 def fitted(core: Path, **options: Any) -> tuple[Path, Lineage]:
@@ -29,8 +38,8 @@ def fitted(core: Path, **options: Any) -> tuple[Path, Lineage]:
     return folder, fit_core(Wish(str(core), **options), folder, None)
 
 
-def test_a_model_says_where_it_comes_from_and_nobody_s_name(core: Path) -> None:
-    folder, lineage = fitted(core, k=5)
+def test_a_model_says_where_it_comes_from_and_nobody_s_name(made: tuple[Path, Lineage]) -> None:
+    folder, lineage = made
     model, read = load(folder)
     assert read == lineage and model.fingerprint == lineage.fingerprint
     assert (lineage.k, lineage.generation, lineage.core["users"], lineage.core["sessions"]) == (5, 1, 60, 80)
@@ -39,16 +48,18 @@ def test_a_model_says_where_it_comes_from_and_nobody_s_name(core: Path) -> None:
     assert b"person-" not in content and b"confess" not in content
 
 
-def test_fitting_again_gives_the_same_model_and_takes_its_place(core: Path) -> None:
-    folder, first = fitted(core)
+def test_fitting_again_gives_the_same_model_and_takes_its_place(model_of: Path) -> None:
+    folder, first = model_of, load(model_of)[1]
     (folder / "left over").write_text("")
-    assert fitted(core)[1].fingerprint == first.fingerprint
+    assert fitted(folder.with_suffix(".parquet"))[1].fingerprint == first.fingerprint
     assert sorted(file.name for file in folder.parent.iterdir()) == ["core.parquet", "core.twin"], "nothing beside it"
     assert not (folder / "left over").exists()
 
 
-def test_the_same_seed_draws_the_same_file(core: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder, lineage = fitted(core)
+def test_the_same_seed_draws_the_same_file(
+    made: tuple[Path, Lineage], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, lineage = made
     for name, seed in (("one", 1), ("same", 1), ("other", 2)):
         sample_command(folder, 50, tmp_path / f"{name}.parquet", seed, json_output=True)
     assert [json.loads(line)["sessions"] for line in capsys.readouterr().out.splitlines()] == [50, 50, 50]
@@ -58,9 +69,9 @@ def test_the_same_seed_draws_the_same_file(core: Path, tmp_path: Path, capsys: p
     assert told["synthetic"] and told["model"] == lineage.fingerprint and told["generation"] == 1
 
 
-def test_a_model_of_twins_is_of_the_next_generation(core: Path, tmp_path: Path) -> None:
-    folder, lineage = fitted(core)
-    sample_command(folder, 200, tmp_path / "twins.parquet", 1)
+def test_a_model_of_twins_is_of_the_next_generation(made: tuple[Path, Lineage], tmp_path: Path) -> None:
+    folder, lineage = made
+    sample_command(folder, 80, tmp_path / "twins.parquet", 1)
     second = fitted(tmp_path / "twins.parquet")[1]
     assert second.generation == 2 and second.ancestors == (f"model {lineage.fingerprint}",)
 
@@ -91,8 +102,8 @@ def test_one_kind_of_event_is_enough(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["array", "cut", "lineage", "format", "words", "absent"])
-def test_a_damaged_model_is_refused(core: Path, damage: str) -> None:
-    folder, _ = fitted(core)
+def test_a_damaged_model_is_refused(model_of: Path, damage: str) -> None:
+    folder = model_of
     arrays = folder / "model.npz"
     if damage == "array":
         with np.load(arrays) as held:
@@ -114,7 +125,8 @@ def test_a_damaged_model_is_refused(core: Path, damage: str) -> None:
     assert caught.value.exit_code == 13 and "dayone fit" in str(caught.value)
 
 
-def test_options_that_do_not_go_together_are_told(core: Path, tmp_path: Path) -> None:
+def test_options_that_do_not_go_together_are_told(model_of: Path, tmp_path: Path) -> None:
+    core = model_of.with_suffix(".parquet")
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"pack": "shop", "new_pack": tmp_path / "new"}, "give one of them"),
         ({"epsilon": 0.0}, "expected more than 0"),
@@ -130,4 +142,4 @@ def test_options_that_do_not_go_together_are_told(core: Path, tmp_path: Path) ->
     with pytest.raises(TwinError, match="no such folder"):
         sample_command(tmp_path / "nowhere", 5, tmp_path / "a.parquet", 1)
     with pytest.raises(SettingsError, match="ends with .parquet"):
-        sample_command(fitted(core)[0], 5, tmp_path / "a.csv", 1)
+        sample_command(model_of, 5, tmp_path / "a.csv", 1)
