@@ -58,9 +58,7 @@ class Memory:
         if not self.visits:
             return "none: this is the first visit"
         first = self.count - len(self.visits) + 1
-        lines = [
-            f"Visit {first + place}, {_ago(now - at)}: {line}" for place, (at, line) in enumerate(self.visits)
-        ]
+        lines = [f"Visit {first + place}, {_ago(now - at)}: {line}" for place, (at, line) in enumerate(self.visits)]
         return "\n".join(lines)
 
     def so_far(self) -> str:

@@ -15,8 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from personas.randomness import F64, U64, fold, root_key, uniform
+from simulator.twins.bursts import Bursts
+from simulator.twins.calendar import land, wide_of
 from simulator.twins.dwell import Durations
-from simulator.twins.fit import one_hot, shape_from
+from simulator.twins.fit import one_hot, pair_with, shape_from
 from simulator.twins.history import History
 from simulator.twins.item_player import ItemPlayer
 from simulator.twins.items import ItemNetwork, ItemRows
@@ -45,8 +47,10 @@ class Stage:
         arrays = model.arrays
         self.shape = shape_from(arrays)
         dwell = part_of(arrays, "dwell")
-        self.durations = Durations(**{**dwell, "resolution": int(dwell["resolution"][0])})  # type: ignore[arg-type]
+        bursts, resolution = Bursts(**part_of(arrays, "burst")), int(dwell["resolution"][0])
+        self.durations = Durations(dwell["atoms"], dwell["edges"], dwell["quantiles"], resolution, bursts)
         self.event, self.mode, self.gap = (Player(Network(**part_of(arrays, n))) for n in ("event", "mode", "gap"))
+        self.ratio, self.wide = arrays["calendar.ratio"], wide_of(self.durations)
         names = int(arrays["shape.sizes"][-1])
         items = part_of(arrays, "item")
         self.items = ItemPlayer(ItemNetwork(**items), len(model.words["item"]) - names) if items else None
@@ -123,9 +127,15 @@ def _play(stage: Stage, key: U64, start: I64, static: F64) -> tuple[I64, I64, I6
         mode, item = _item(stage, history, known, event, bits)
         time = history.time
         if step:
-            known = np.concatenate([known, one_hot(mode, stage.shape.modes)], axis=1)
-            kind = draw_class(weights_of(stage.gap.logits(known)), uniform(fold(bits, _GAP)))
-            time = time + stage.durations.durations(kind, uniform(fold(bits, _WITHIN)))
+            pairs = pair_with(inputs, event, stage.shape)
+            known = np.concatenate([known, one_hot(mode, stage.shape.modes), pairs], axis=1)
+            logits = stage.gap.logits(known)
+            bursts = stage.durations.bursts
+            if len(bursts):
+                out = (bursts.end <= time[:, None]) | (bursts.event != event[:, None])
+                logits[:, stage.durations.plain :][out] = -1e6
+            kind = draw_class(weights_of(logits), uniform(fold(bits, _GAP)))
+            time = land(stage.durations, stage.ratio, stage.wide, event, kind, time, fold(bits, _WITHIN))
         history.add(event, mode, item, time)
         parts.append((event, item, time, active))
     joined = [np.concatenate([part[column] for part in parts]) for column in range(4)]

@@ -1,7 +1,8 @@
 """How long it takes: gaps between events as classes of durations, and a duration drawn within its class.
 
 Durations that many share exactly (nothing at all, an automatic closure after five days) are classes of their own; the
-others lie in classes of equal counts, each with a table of quantiles. A network says which class comes next; so any
+others lie in classes of equal counts, each with a table of quantiles; last come the bursts of the log's calendar (see
+`bursts`). A network says which class comes next; so any
 shape of distribution, and any dependence on the history, can be learnt. Weighed against parametric families
 (log-normal, Weibull): logs have atoms, several modes and timers that no family has.
 """
@@ -14,11 +15,11 @@ from itertools import pairwise
 import numpy as np
 
 from personas.randomness import F64
+from simulator.twins.bursts import CELLS, Bursts, bursts_of
 from simulator.twins.log import I64
 from simulator.twins.privacy import users_of
 
 CLASSES = 48
-CELLS = 16
 ATOM_SHARE = 0.01
 MOST_ATOMS = 16
 SECOND = 1_000_000
@@ -29,29 +30,39 @@ RESOLUTIONS = (86_400 * SECOND, 3600 * SECOND, 60 * SECOND, SECOND, 1000, 1)
 class Durations:
     """atoms [A]: microseconds that are classes 0..A-1. edges [B+1]: the other classes, rising, in
     microseconds; class A+b lies in [edges[b], edges[b+1]). quantiles [B, CELLS+1]: log1p of seconds at equally spaced
-    probabilities. resolution: all times are multiples of so many microseconds."""
+    probabilities. bursts: classes from `plain` on. resolution: all times are multiples of so many microseconds."""
 
     atoms: I64
     edges: I64
     quantiles: F64
     resolution: int
+    bursts: Bursts
+
+    @property
+    def plain(self) -> int:
+        """How many classes there are besides bursts."""
+        return len(self.atoms) + len(self.quantiles)
 
     @property
     def classes(self) -> int:
         """How many classes there are."""
-        return len(self.atoms) + len(self.quantiles)
+        return self.plain + len(self.bursts)
 
-    def class_of(self, gap: I64) -> I64:
-        """The class of each duration in microseconds."""
+    def class_of(self, event: I64, before: I64, instant: I64) -> I64:
+        """The class of the wait from `before` until the event at `instant` (microseconds)."""
+        burst = self.bursts.of(event, instant)
+        return np.where(burst >= 0, self.plain + burst, self._plain_class(np.maximum(instant - before, 0)))
+
+    def _plain_class(self, gap: I64) -> I64:
         inner = self.edges[1:-1]
         found = len(self.atoms) + np.searchsorted(inner, gap, side="right")
         if not len(self.atoms):
             return found
         place = np.minimum(np.searchsorted(self.atoms, gap), len(self.atoms) - 1)
-        return np.where(self.atoms[place] == gap, place, np.minimum(found, self.classes - 1))
+        return np.where(self.atoms[place] == gap, place, np.minimum(found, self.plain - 1))
 
     def durations(self, kind: I64, numbers: F64) -> I64:
-        """Microseconds for classes and numbers in [0, 1)."""
+        """Microseconds for classes that are no bursts, and numbers in [0, 1)."""
         many = len(self.atoms)
         gap = np.append(self.atoms, 0)[np.minimum(kind, many)]
         if len(self.quantiles):
@@ -70,18 +81,20 @@ def resolution_of(time: I64) -> int:
     return next(unit for unit in RESOLUTIONS if not (time % unit).any())
 
 
-def durations_of(gap: I64, user: I64, k: int, resolution: int) -> Durations:
-    """Classes for gaps (microseconds) of users: no class, and no step of a quantile table, has fewer than `k` gaps."""
-    gap = np.maximum(gap, 0)
+def durations_of(event: I64, before: I64, instant: I64, user: I64, k: int, resolution: int) -> Durations:
+    """Classes for the waits before events (microseconds) of users: no class has fewer than `k` of them."""
+    bursts = bursts_of(event, instant, user, k)
+    apart = bursts.of(event, instant) < 0
+    gap, user = np.maximum(instant - before, 0)[apart], user[apart]
     if not len(gap):
-        return Durations(np.zeros(1, np.int64), np.array([0, 0]), np.zeros((0, CELLS + 1)), resolution)
+        return Durations(np.zeros(1, np.int64), np.array([0, 0]), np.zeros((0, CELLS + 1)), resolution, bursts)
     values, code, count = np.unique(gap, return_inverse=True, return_counts=True)
     shared = (count >= max(ATOM_SHARE * len(gap), k)) & (users_of(code, user, len(values)) >= k)
     often = values[shared][np.argsort(-count[shared], kind="stable")][:MOST_ATOMS]
     atoms = np.sort(often)
     rest = np.sort(gap[~np.isin(gap, atoms)])
     if not len(rest) and len(atoms):
-        return Durations(atoms, np.array([0, 0]), np.zeros((0, CELLS + 1)), resolution)
+        return Durations(atoms, np.array([0, 0]), np.zeros((0, CELLS + 1)), resolution, bursts)
     bins = int(np.clip(len(rest) // (CELLS * k), 1, CLASSES))
     edges = np.unique(rest[np.linspace(0, len(rest) - 1, bins + 1).astype(np.int64)])
     edges = edges if len(edges) > 1 else np.array([edges[0], edges[0] + 1])
@@ -90,7 +103,7 @@ def durations_of(gap: I64, user: I64, k: int, resolution: int) -> Durations:
     for low, high in pairwise(edges):
         part = rest[np.searchsorted(rest, low) : np.searchsorted(rest, high)]
         tables.append(_quantiles(np.log1p(part / SECOND), k))
-    return Durations(atoms, edges, np.stack(tables), resolution)
+    return Durations(atoms, edges, np.stack(tables), resolution, bursts)
 
 
 def _quantiles(sorted_values: F64, k: int) -> F64:

@@ -2,10 +2,11 @@
 
     visits.*    when users come (see `visits`)
     shape.*     what the history's inputs are (see `history.Shape`)
-    dwell.*     classes of gaps (see `dwell.Durations`)
+    dwell.*     classes of gaps (see `dwell.Durations`); burst.* those that end in a burst
     event.*     network: the next event, or the end (the last class)
     mode.*      network: how the event's item is chosen (see `sequence`)
     gap.*       network: the class of the gap before the event
+    calendar.*  on which hours long gaps end (see `calendar`)
     item.*      network: which new item (see `items`)
 
 What fewer than k users did is left out before anything is computed. A tenth of the users, chosen by hash, teach
@@ -24,6 +25,8 @@ import pyarrow as pa
 
 from personas.errors import TwinError
 from personas.randomness import F64, fold, root_key, uniform
+from simulator.twins.bursts import Bursts
+from simulator.twins.calendar import fit_calendar
 from simulator.twins.catalogue import DIMENSIONS, Catalogue, catalogue_of
 from simulator.twins.dwell import Durations, durations_of, resolution_of
 from simulator.twins.history import MOST_EVENTS, Shape
@@ -61,9 +64,8 @@ def fit(table: pa.Table, options: FitOptions, progress: Progress = lambda step, 
     has = log.item >= 0
     sessions = log.session[has]
     catalogue = catalogue_of(log.item[has], sessions, log.user[sessions], names, options.k)
-    shape = shape_of(log, catalogue)
-    gaps, owners = _gaps(log)
-    durations = durations_of(gaps, owners, options.k, resolution_of(log.time))
+    durations = _durations(log, options.k)
+    shape = shape_of(log, catalogue, durations)
     progress("examples", 0.1)
     some = _some(log, key)
     examples = examples_of(some, shape, durations, static_of(some))
@@ -75,6 +77,8 @@ def fit(table: pa.Table, options: FitOptions, progress: Progress = lambda step, 
     arrays |= {
         **_shape_arrays(shape, names), **networks, **items,
         "dwell.atoms": durations.atoms, "dwell.edges": durations.edges, "dwell.quantiles": durations.quantiles,
+        "calendar.ratio": fit_calendar(log, durations, options.k, fold(key, 8)[0]),
+        **_named("burst", durations.bursts),
         "dwell.resolution": np.array([durations.resolution]), "longest": np.array([_longest(log, options.k)]),
     }  # fmt: skip
     progress("done", 1.0)
@@ -86,7 +90,7 @@ def fit(table: pa.Table, options: FitOptions, progress: Progress = lambda step, 
     return TwinModel(arrays, {"event": log.words["event"], "item": log.words["item"]}, facts)
 
 
-def shape_of(log: Log, catalogue: Catalogue) -> Shape:
+def shape_of(log: Log, catalogue: Catalogue, durations: Durations) -> Shape:
     """The inputs for a log: the most frequent events have columns of their own."""
     counts = np.bincount(log.event, minlength=len(log.words["event"]))
     order = np.argsort(-counts, kind="stable")
@@ -96,18 +100,28 @@ def shape_of(log: Log, catalogue: Catalogue) -> Shape:
         column=column, columns=int(column.max()) + 1, modes=MODES, group=catalogue.group,
         groups=catalogue.groups if (log.item >= 0).any() else 1,
         hours=bool((log.time % 86_400_000_000).any()), static=STATIC,
+        span=np.array([log.time.min(), log.time.max()]), bursts=durations.bursts.end,
     )  # fmt: skip
 
 
 def _shape_arrays(shape: Shape, names: int) -> Named:
     sizes = [shape.columns, shape.modes, shape.groups, int(shape.hours), shape.static, names]
-    return {"shape.column": shape.column, "shape.group": shape.group, "shape.sizes": np.array(sizes)}
+    return {
+        "shape.column": shape.column,
+        "shape.group": shape.group,
+        "shape.sizes": np.array(sizes),
+        "shape.span": shape.span,
+        "shape.bursts": shape.bursts,
+    }
 
 
 def shape_from(arrays: Any) -> Shape:
     """The shape that a model was fitted with."""
     columns, modes, groups, hours, static, _ = (int(size) for size in arrays["shape.sizes"])
-    return Shape(arrays["shape.column"], columns, modes, arrays["shape.group"], groups, bool(hours), static)
+    return Shape(
+        arrays["shape.column"], columns, modes, arrays["shape.group"], groups, bool(hours), static,
+        arrays["shape.span"], arrays["shape.bursts"],
+    )  # fmt: skip
 
 
 def _cut(log: Log) -> Log:
@@ -120,9 +134,12 @@ def _longest(log: Log, k: int) -> int:
     return int(lengths[min(k - 1, len(lengths) - 1)] * 1.5) + 1
 
 
-def _gaps(log: Log) -> tuple[I64, I64]:
+def _durations(log: Log, k: int) -> Durations:
     inner = np.diff(log.session) == 0
-    return np.diff(log.time)[inner], log.user[log.session][1:][inner]
+    user = log.user[log.session][1:][inner]
+    return durations_of(
+        log.event[1:][inner], log.time[:-1][inner], log.time[1:][inner], user, k, resolution_of(log.time)
+    )
 
 
 def _some(log: Log, key: np.uint64) -> Log:
@@ -139,8 +156,16 @@ def one_hot(code: I64, size: int) -> F64:
     return np.concatenate([np.eye(size), np.zeros((1, size))])[np.where(code < 0, size, code)]
 
 
-def _named(name: str, network: Network) -> Named:
-    return {f"{name}.{part}": array for part, array in asdict(network).items()}
+def pair_with(inputs: npt.NDArray[Any], event: I64, shape: Shape) -> F64:
+    """[n, columns²]: the last event of a history together with the next, where pairs have inputs."""
+    size = shape.columns
+    if not shape.paired:
+        return np.zeros((len(event), 0))
+    return one_hot(inputs[:, :size].argmax(axis=1) * size + shape.column[event], size * size)
+
+
+def _named(name: str, arrays: Network | Bursts) -> Named:
+    return {f"{name}.{part}": array for part, array in asdict(arrays).items()}
 
 
 def _learnt(
@@ -162,7 +187,8 @@ def _learnt(
     progress("gaps", 0.55)
     mode = one_hot(examples.mode[real], MODES).astype(np.float32)
     later = np.flatnonzero(examples.kind[real] >= 0)
-    known = np.concatenate([known[later], mode[later]], axis=1)
+    pairs = pair_with(inputs[real][later], examples.event[real][later], shape).astype(np.float32)
+    known = np.concatenate([known[later], mode[later], pairs], axis=1)
     kind, held = examples.kind[real][later], check[real][later]
     network, figures["gap"] = learn(known, kind, durations.classes, held, fold(key, 3)[0], learning)
     return arrays | _named("gap", network), figures

@@ -28,13 +28,19 @@ FADING = (0.5, 0.85)
 PLACES = (0, 1, 2, 3, 4, 5, 7, 10, 15, 25, 50)
 DAY = 86_400_000_000
 NONE = -1
+#: Parts of the log's span that may differ in everything; in between, linearly.
+SEASONS = 6
+#: Days until a burst, as steps.
+UNTIL = (0.0, 0.25, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 21, 30)
+#: Up to so many events, each pair of the last two has an input of its own.
+MOST_PAIRED = 12
 
 
 @dataclass(frozen=True)
 class Shape:
     """Sizes that inputs depend on. column [E]: the input column of each event, of `columns`. modes: ways of choosing an
     item. group [I+1]: group of each item (the last: rare), of `groups`. hours: whether times have a time of day.
-    static: numbers that hold for a whole session."""
+    static: numbers that hold for a whole session. span [2]: first and last instant. bursts [B]: ends of bursts."""
 
     column: I64
     columns: int
@@ -43,21 +49,31 @@ class Shape:
     groups: int
     hours: bool
     static: int
+    span: I64
+    bursts: I64
+
+    @property
+    def paired(self) -> bool:
+        """Whether pairs of events have inputs."""
+        return 1 < self.columns <= MOST_PAIRED
 
     @property
     def inputs(self) -> int:
         """How many numbers describe a history."""
-        events = (3 + 1 + len(FADING) + 1) * self.columns
+        events = (3 + 1 + len(FADING) + 1) * self.columns + (self.columns**2 if self.paired else 0)
         items = self.modes + (2 * self.groups if self.groups > 1 else 0) + 3
-        return events + len(PLACES) + 2 + 7 + items + (6 + 7 if self.hours else 0) + self.static
+        times = SEASONS + (len(UNTIL) + 1) * len(self.bursts) + (6 + 4 + 7 if self.hours else 0)
+        return events + len(PLACES) + 2 + 7 + items + times + self.static
 
 
 def calendar(time: I64) -> F64:
-    """[n, 13]: three harmonics of the time of day, by table of minutes, and the day of the week (Monday first)."""
+    """[n, 17]: three harmonics of the time of day and two of the hour, by tables of minutes, and the day of the week
+    (Monday first)."""
     minute = (time // 60_000_000) % 1440
     angles = 2 * np.pi * np.arange(1440) / 1440
     table = np.stack([f(n * angles) for n in (1, 2, 3) for f in (np.sin, np.cos)], axis=1)
-    return np.concatenate([table[minute], np.eye(7)[(time // DAY + 3) % 7]], axis=1)
+    within = np.stack([f(24 * n * angles[:60]) for n in (1, 2) for f in (np.sin, np.cos)], axis=1)
+    return np.concatenate([table[minute], within[minute % 60], np.eye(7)[(time // DAY + 3) % 7]], axis=1)
 
 
 class History:
@@ -103,8 +119,21 @@ class History:
             one[self._last].reshape(count, -1), one[self._first], self._faded.reshape(count, -1),
             np.log1p(self._counts), place, passed, gaps, modes, items,
         ]  # fmt: skip
+        if shape.paired:
+            size = shape.columns
+            pair = np.where(self._last[:, 1] < 0, size * size, self._last[:, 1] * size + self._last[:, 0])
+            parts.append(np.concatenate([np.eye(size * size), np.zeros((1, size * size))])[pair])
         if shape.groups > 1:
             parts.append(self._groups.reshape(count, -1))
+        place_in_span = (self.time - shape.span[0]) / max(int(shape.span[1] - shape.span[0]), 1) * (SEASONS - 1)
+        parts.append(
+            np.maximum(1.0 - np.abs(np.clip(place_in_span, 0, SEASONS - 1)[:, None] - np.arange(SEASONS)), 0.0)
+        )
+        if len(shape.bursts):
+            left = shape.bursts - self.time[:, None]
+            parts.append(np.log1p(np.maximum(left, 0) / 1e6) * 0.2)
+            step = np.searchsorted(UNTIL, left / DAY, side="left")
+            parts.append(np.concatenate([np.zeros((1, len(UNTIL))), np.eye(len(UNTIL))])[step].reshape(count, -1))
         if shape.hours:
             parts.append(calendar(self.time))
         return np.concatenate([*parts, self.static], axis=1)

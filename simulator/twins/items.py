@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from personas.randomness import F64, fold, standard_normal
 from simulator.twins.catalogue import Catalogue
 from simulator.twins.history import I32
 from simulator.twins.log import I64
-from simulator.twins.network import F32, Adam, Bools, Learning, pace, shuffled
+from simulator.twins.network import F32, Bools, Learning, descend
 
 Floats = npt.NDArray[np.floating]
 BAG = 8
@@ -167,7 +168,7 @@ class Classes:
 
 def learn_items(
     network: ItemNetwork, rows: ItemRows, item: I64, check: Bools, key: np.uint64, learning: Learning
-) -> tuple[ItemNetwork, dict[str, float]]:
+) -> tuple[ItemNetwork, dict[str, Any]]:
     """Fit to the items [n] that were chosen. Returns the best by the likelihood of the checked rows, and figures."""
     arrays = {name: getattr(network, name).copy() for name in LEARNT}
     classes, rare = Classes(network.leaf), len(network.leaf) - 1
@@ -175,27 +176,22 @@ def learn_items(
     train, held = np.flatnonzero(~check), np.flatnonzero(check)
     if len(train) < 2 or len(held) < 1:
         return network, {"loss": 0.0, "passes": 0}
-    passes = max(min(learning.passes, learning.examples // len(train)), 2)
-    optimizer = Adam(list(arrays.values()), learning.rate, learning.decay * 10)
-    steps, step, waited, done = passes * -(-len(train) // learning.batch), 0, 0, 0
-    best, kept = math.inf, {name: array.copy() for name, array in arrays.items()}
-    first_loss = _loss(network, arrays, classes, rows.part(held), target[held])
-    for epoch in range(passes):
-        order = train[shuffled(len(train), key, epoch)]
-        for first in range(0, len(order), learning.batch):
-            part = order[first : first + learning.batch]
-            _, gradients = _pass(network, arrays, classes, rows.part(part), target[part], back=True)
-            optimizer.step([gradients[name] for name in LEARNT], pace(step, steps))
-            step += 1
-        loss = _loss(network, arrays, classes, rows.part(held), target[held])
-        if loss < best - 1e-5:
-            best, kept, done, waited = loss, {name: array.copy() for name, array in arrays.items()}, epoch + 1, 0
-        else:
-            waited += 1
-        if waited > learning.patience:
-            break
-    found = ItemNetwork(**kept, allowed=network.allowed, class_allowed=network.class_allowed, leaf=network.leaf)
-    return found, {"start": first_loss, "loss": best, "passes": done}
+
+    def gradients(part: I64) -> list[F32]:
+        rows_of = train[part]
+        found = _pass(network, arrays, classes, rows.part(rows_of), target[rows_of], back=True)[1]
+        return [found[name] for name in LEARNT]
+
+    course = descend(
+        [arrays[name] for name in LEARNT],
+        len(train),
+        gradients,
+        lambda: _loss(network, arrays, classes, rows.part(held), target[held]),
+        key,
+        replace(learning, decay=learning.decay * 10),
+    )
+    found = ItemNetwork(**arrays, allowed=network.allowed, class_allowed=network.class_allowed, leaf=network.leaf)
+    return found, asdict(course)
 
 
 def _loss(network: ItemNetwork, arrays: dict[str, F32], classes: Classes, rows: ItemRows, target: I64) -> float:

@@ -12,7 +12,9 @@ without BLAS: those are ten times as slow.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -98,11 +100,11 @@ class Learning:
     gone through in all; patience: passes without a better likelihood before it stops."""
 
     hidden: int = 96
-    passes: int = 40
+    passes: int = 60
     examples: int = 4_000_000
     batch: int = 512
-    rate: float = 3e-3
-    patience: int = 3
+    rate: float = 2e-3
+    patience: int = 2
     decay: float = 1e-5
 
 
@@ -157,48 +159,90 @@ def shuffled(count: int, key: np.uint64, epoch: int) -> I64:
     return np.argsort(fold(fold(key, 1_000_003 + epoch), np.arange(count)), kind="stable")
 
 
-def pace(step: int, steps: int) -> float:
-    """The learning rate's course: up for a twentieth, then a half cosine down to a fiftieth."""
-    warm = max(steps // 20, 1)
-    if step < warm:
-        return (step + 1) / warm
-    return 0.02 + 0.49 * (1 + math.cos(math.pi * min((step - warm) / max(steps - warm, 1), 1.0)))
+@dataclass(frozen=True)
+class Course:
+    """What went on while arrays were learnt: the best loss of the checked rows, the loss before, and after how many
+    passes it was met."""
+
+    start: float
+    loss: float
+    passes: int
 
 
-def learn(
-    inputs: F32, target: I64, classes: int, check: Bools, key: np.uint64, learning: Learning
-) -> tuple[Network, dict[str, float]]:
-    """Fit a network to `target` [n] given `inputs` [n, D]; rows of `check` only decide when to stop.
+def descend(
+    arrays: list[F32],
+    count: int,
+    gradients: Callable[[I64], list[F32]],
+    loss: Callable[[], float],
+    key: np.uint64,
+    learning: Learning,
+) -> Course:
+    """Change `arrays` in place until `loss` no longer falls; they end as the best that was met.
 
-    Returns the best network by the checked likelihood, and figures: loss of it and of constant shares, in nats."""
-    network = start(inputs.shape[1], learning.hidden, classes, key)
-    shares = np.bincount(target[~check], minlength=classes) + 0.5
-    network.bias[:] = np.log(shares / shares.sum())
-    figures = {"constant": loss_of(network, inputs[check], target[check]) if check.any() else 0.0}
-    if classes < 2 or not (~check).any():
-        return network, {**figures, "loss": figures["constant"], "passes": 0}
-    arrays = [network.wide, network.into, network.into_bias, network.out, network.bias]
-    train = np.flatnonzero(~check)
-    passes = max(min(learning.passes, learning.examples // len(train)), 2)
-    batch = learning.batch if len(train) < 200_000 else learning.batch * 4
-    steps, step, waited = passes * -(-len(train) // batch), 0, 0
-    optimizer = Adam(arrays, learning.rate, learning.decay)
-    best, kept, done = math.inf, [array.copy() for array in arrays], 0
+    `gradients` of rows (places 0..count-1) are followed by Adam at one rate; what is checked is the running mean of the
+    arrays over about one pass (Polyak, Juditsky 1992), since single steps are noisy."""
+    batch = learning.batch if count < 200_000 else learning.batch * 4
+    steps = -(-count // batch)
+    passes = max(min(learning.passes, learning.examples // max(count, 1)), 2)
+    mean = [array.copy() for array in arrays]
+    optimizer, weight = Adam(arrays, learning.rate, learning.decay), 1.0 / max(min(steps, 500), 2)
+
+    def run(epoch: int, factor: Callable[[float], float]) -> None:
+        order = shuffled(count, key, epoch)
+        for number in range(steps):
+            optimizer.step(gradients(order[number * batch : (number + 1) * batch]), factor(number / steps))
+            for average, array in zip(mean, arrays, strict=True):
+                np.add(average, (array - average) * weight, out=average)
+
+    def checked() -> float:
+        raw = [array.copy() for array in arrays]
+        _put(arrays, mean)
+        found = loss()
+        _put(arrays, raw)
+        return found
+
+    before = best = loss()
+    kept, done, waited = [array.copy() for array in arrays], 0, 0
     for epoch in range(passes):
-        order = train[shuffled(len(train), key, epoch)]
-        for first in range(0, len(order), batch):
-            rows = order[first : first + batch]
-            optimizer.step(_gradients(network, inputs[rows], target[rows]), pace(step, steps))
-            step += 1
-        loss = loss_of(network, inputs[check], target[check])
-        if loss < best - 1e-5:
-            best, kept, done, waited = loss, [array.copy() for array in arrays], epoch + 1, 0
+        run(epoch, (lambda share: max(share, 0.05)) if not epoch else (lambda share: 1.0))
+        found = checked()
+        if found < best - 1e-5:
+            best, kept, done, waited = found, [average.copy() for average in mean], epoch + 1, 0
         else:
             waited += 1
         if waited > learning.patience:
             break
-    found = Network(*kept)
-    return found, {**figures, "loss": best, "passes": done}
+    _put(arrays, kept)
+    return Course(before, best, done)
+
+
+def _put(arrays: list[F32], values: list[F32]) -> None:
+    for array, value in zip(arrays, values, strict=True):
+        array[...] = value
+
+
+def learn(
+    inputs: F32, target: I64, classes: int, check: Bools, key: np.uint64, learning: Learning
+) -> tuple[Network, dict[str, Any]]:
+    """Fit a network to `target` [n] given `inputs` [n, D]; rows of `check` only decide when to stop.
+
+    Returns the best network by the checked likelihood, and figures: its loss and that of constant shares, in nats."""
+    network = start(inputs.shape[1], learning.hidden, classes, key)
+    train, held = np.flatnonzero(~check), np.flatnonzero(check)
+    shares = np.bincount(target[train], minlength=classes) + 0.5
+    network.bias[:] = np.log(shares / shares.sum())
+    if classes < 2 or not len(train) or not len(held):
+        return network, {"start": 0.0, "loss": 0.0, "passes": 0}
+    arrays = [network.wide, network.into, network.into_bias, network.out, network.bias]
+    course = descend(
+        arrays,
+        len(train),
+        lambda rows: _gradients(network, inputs[train[rows]], target[train[rows]]),
+        lambda: loss_of(network, inputs[held], target[held]),
+        key,
+        learning,
+    )
+    return network, asdict(course)
 
 
 def _gradients(network: Network, inputs: F32, target: I64) -> list[F32]:

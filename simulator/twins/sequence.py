@@ -70,7 +70,7 @@ def examples_of(log: Log, shape: Shape, durations: Durations, static: F64) -> Ex
         columns["session"][rows], columns["event"][rows] = active, np.where(on, event, len(log.words["event"]))
         columns["item"][rows], columns["mode"][rows] = item, mode_of(item, history)
         if step:
-            columns["kind"][rows] = np.where(on, durations.class_of(np.maximum(time - history.time, 0)), NONE)
+            columns["kind"][rows] = np.where(on, durations.class_of(event, history.time, time), NONE)
         done += len(active)
         mode = columns["mode"][rows]
         if not on.all():

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from personas.randomness import F64, U64, cumulative_shares, fold, pick, uniform
 from simulator.twins.dwell import resolution_of
 from simulator.twins.log import I64, Log
+from simulator.twins.network import draw
 from simulator.twins.privacy import users_of
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -23,8 +24,8 @@ DAY, HOUR, MINUTE = 86_400_000_000, 3_600_000_000, 60_000_000
 CELLS = 64
 #: Sessions of a user from which on another habit begins.
 HABITS = (1, 2, 3, 6, 12, 30)
-#: A return within this time keeps its exact distance; a later one falls on an hour of the week.
-SOON = 12 * HOUR
+CANDIDATES = 12
+WEEK = 168
 _COUNT, _DAY, _HOUR, _BACK, _WITHIN = range(1, 6)
 
 
@@ -35,7 +36,7 @@ def habit_of(count: I64) -> I64:
 
 def fit_visits(log: Log, k: int) -> dict[str, npt.NDArray[Any]]:
     """counts [V] (share of users with 1, 2, ... sessions), days [habits, D], back [habits, CELLS+1] (log1p of seconds),
-    hours [168], origin, resolution (microseconds)."""
+    hours [168], busy [168], curve [D] (all sessions by day, 1 on average), origin, resolution (both microseconds)."""
     start = log.time[log.first[:-1]]
     order = np.lexsort((start, log.user))
     user, start = log.user[order], start[order]
@@ -55,9 +56,17 @@ def fit_visits(log: Log, k: int) -> dict[str, npt.NDArray[Any]]:
     had = users_of((start // HOUR + 72) % 168, user, 168) >= k
     return {
         "visits.counts": _counts(count, k), "visits.days": by_habit, "visits.back": back,
-        "visits.hours": np.where(had, hours, 0.0) + 1e-9, "visits.origin": np.array([origin * DAY]),
+        "visits.hours": np.where(had, hours, 0.0) + 1e-9, "visits.busy": _busy(hours * had),
+        "visits.curve": _curve(start // DAY - origin, days, origin, k) * days,
+        "visits.origin": np.array([origin * DAY]),
         "visits.resolution": np.array([resolution_of(log.time)]),
     }  # fmt: skip
+
+
+def _busy(hours: F64) -> F64:
+    """[168]: how busy an hour is within its day; days themselves are in the curve."""
+    by_day = hours.reshape(7, 24) + 1e-9
+    return np.asarray((by_day / by_day.mean(axis=1, keepdims=True)).ravel())
 
 
 def _counts(count: I64, k: int) -> F64:
@@ -115,31 +124,52 @@ def counts_of(arrays: Arrays, user_key: U64) -> I64:
 
 
 def starts_of(arrays: Arrays, user_key: U64, user: I64, turn: I64, count: I64, session_key: U64) -> I64:
-    """When each session begins: microseconds since 1970. Rows are the users' sessions, user by user, by turn."""
+    """When each session begins: microseconds since 1970. Rows are the users' sessions, user by user, by turn.
+
+    Turn by turn: the wait since the session before is drawn from what is left of the log's span, several times, and one
+    of the instants is chosen by how busy its day and its hour are (as in `calendar`)."""
     habit = habit_of(count)
-    day = pick(cumulative_shares(arrays["visits.days"]), habit, uniform(fold(user_key, _DAY)))
     origin, days = int(arrays["visits.origin"][0]), arrays["visits.days"].shape[1]
-    chance = uniform(fold(session_key, _BACK))
-    place = chance * CELLS
-    cell = np.minimum(place.astype(np.int64), CELLS - 1)
-    low, high = arrays["visits.back"][habit[user], cell], arrays["visits.back"][habit[user], cell + 1]
-    back = np.rint(np.expm1(low + (place - cell) * (high - low)) * 1e6).astype(np.int64)
-    back = np.where(turn > 0, back, 0)
-    begun = np.flatnonzero(turn == 0)
-    first = origin + day * DAY + (uniform(fold(user_key, _HOUR)) * DAY).astype(np.int64)
-    passed = np.cumsum(back)
-    since = passed - passed[begun][user]
-    left = np.maximum(origin + days * DAY - first, DAY)[user]
-    since = np.where(since >= left, (uniform(fold(session_key, _WITHIN)) * left).astype(np.int64), since)
-    start = first[user] + since
-    soon = (turn > 0) & (back < SOON)
+    end = origin + days * DAY
+    day = pick(cumulative_shares(arrays["visits.days"]), habit, uniform(fold(user_key, _DAY)))
     hours = cumulative_shares(arrays["visits.hours"].reshape(7, 24))
-    midnight = start // DAY * DAY
-    hour = pick(hours, (midnight // DAY + 3) % 7, uniform(fold(session_key, _HOUR)))
-    within = (uniform(fold(session_key, _WITHIN + 1)) * HOUR).astype(np.int64)
+    hour = pick(hours, (day + origin // DAY + 3) % 7, uniform(fold(user_key, _HOUR)))
+    within = (uniform(fold(user_key, _WITHIN)) * HOUR).astype(np.int64)
+    begun = np.flatnonzero(turn == 0)
+    start = np.empty(len(user), dtype=np.int64)
+    start[begun] = origin + day * DAY + hour * HOUR + within
+    hour_of = (np.arange(days * 24) + origin // HOUR + 72) % WEEK
+    busy = arrays["visits.busy"][hour_of] * np.repeat(arrays["visits.curve"], 24)
+    for number in range(1, int(count.max(initial=1))):
+        users = np.flatnonzero(count > number)
+        rows = begun[users] + number
+        before = start[rows - 1]
+        bits = session_key[rows]
+        table = arrays["visits.back"][habit[users]]
+        left = np.log1p(np.maximum(end - before, MINUTE) / 1e6)
+        most = _rank(table, left)
+        chance = (np.arange(CANDIDATES) + uniform(fold(bits, _BACK))[:, None]) / CANDIDATES * most[:, None]
+        cell = np.minimum((chance * CELLS).astype(np.int64), CELLS - 1)
+        low = np.take_along_axis(table, cell, axis=1)
+        high = np.take_along_axis(table, cell + 1, axis=1)
+        wait = np.rint(np.expm1(low + (chance * CELLS - cell) * (high - low)) * 1e6).astype(np.int64)
+        instants = before[:, None] + wait
+        weight = busy[np.clip((instants - origin) // HOUR, 0, len(busy) - 1)] + 1e-9
+        taken = draw(weight, uniform(fold(bits, _HOUR)))
+        instant = instants[np.arange(len(rows)), taken]
+        far = instant - before > DAY  # then the hour is open, and drawn as that of a first session
+        hour = pick(hours, (instant // DAY + 3) % 7, uniform(fold(bits, _WITHIN)))
+        exact = instant // DAY * DAY + hour * HOUR + (uniform(fold(bits, _WITHIN + 1)) * HOUR).astype(np.int64)
+        start[rows] = np.minimum(np.where(far, np.maximum(exact, before + MINUTE), instant), end - 1)
     resolution = int(arrays["visits.resolution"][0])
-    fitting = midnight + hour * HOUR + within
-    shift = np.where(soon, 0, fitting - start)
-    # A quick return follows the session before it: it moves with that one.
-    anchor = np.maximum.accumulate(np.where(soon, 0, np.arange(len(start))))
-    return np.asarray((start + shift[anchor]) // resolution * resolution)
+    return np.asarray(start // resolution * resolution)
+
+
+def _rank(table: F64, value: F64) -> F64:
+    """[n]: the probability at which each row of quantiles [n, CELLS+1] reaches its value; at least one cell."""
+    place = (table <= value[:, None]).sum(axis=1) - 1
+    cell = np.clip(place, 0, CELLS - 1)
+    rows = np.arange(len(value))
+    low, high = table[rows, cell], table[rows, cell + 1]
+    share = np.clip((value - low) / np.maximum(high - low, 1e-9), 0.0, 1.0)
+    return np.asarray(np.maximum((cell + share) / CELLS, 1.0 / CELLS))
