@@ -28,6 +28,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 class Kind(StrEnum):
     """The kinds of file that have a JSON Schema."""
 
+    HELP = "help"
     PERSONA = "persona"
     PRODUCT = "product"
 
@@ -69,14 +70,14 @@ def validate(
         typer.echo(json.dumps({"valid": True, **found}, indent=2, ensure_ascii=False))
         return
     typer.echo(f"{found['name']} is valid: {found['title']}")
-    for label in ("personas", "screens", "events", "intents", "problems", "items", "categories"):
-        typer.echo(f"  {label:<12}{found[label]}")
+    for label in ("personas", "screens", "events", "intents", "problems", "items", "categories", "help_texts"):
+        typer.echo(f"  {label.replace('_', ' '):<12}{found[label]}")
     typer.echo(f"  fingerprint {found['fingerprint']}")
 
 
 @app.command()
 def schema(kind: Annotated[Kind, typer.Argument(help="Which kind of file.")]) -> None:
-    """Print the JSON Schema of product.yaml or of a persona file, for editors.
+    """Print the JSON Schema of product.yaml, help.yaml or a persona file, for editors.
 
     Put `# yaml-language-server: $schema=FILE` on the first line of a YAML file and the editor completes and checks it.
     """
@@ -112,6 +113,7 @@ def summary(pack: Pack) -> dict[str, Any]:
         "problems": len(product.problems),
         "items": len(pack.catalog.items),
         "categories": len(pack.catalog.categories),
+        "help_texts": len(pack.help.texts) if pack.help else 0,
         "fingerprint": pack.fingerprint,
         "folder": str(pack.folder),
     }

@@ -16,7 +16,7 @@ Source: CloudEvents 1.0.2, JSON event format and Kafka protocol binding.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -33,6 +33,7 @@ SESSION = "dayone.session"
 USER = "dayone.user"
 SESSION_LABEL = "dayone.label.session"
 USER_LABEL = "dayone.label.user"
+CONVERSATION = "dayone.conversation"
 RUN = "dayone.run"
 CHECKPOINT = "dayone.checkpoint"
 CHECKPOINT_PART = "dayone.checkpoint.part"
@@ -127,12 +128,78 @@ class UserLabel(msgspec.Struct, frozen=True):
     sessions_per_week: float
 
 
+#: What can be wrong with an answer of support: it says what no help text says, says nothing, begs for pardon, is taken
+#: from the help text of something else, or is longer than anybody reads.
+Flaw = Literal["ungrounded", "evasive", "grovelling", "wrong_policy", "too_long"]
+FLAWS: tuple[Flaw, ...] = get_args(Flaw)
+#: How a conversation can end.
+Outcome = Literal["solved", "handed_over", "given_up"]
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """One message of a conversation with support, `seconds` after its first one. Of the assistant's: the help texts
+    that it was `shown` (ids, best match first) and those that it answers from (`cited`)."""
+
+    role: Literal["user", "assistant"]
+    text: str
+    seconds: float
+    shown: list[str] = []
+    cited: list[str] = []
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """One question of an audit: whether it was passed, and why."""
+
+    passed: bool
+    reason: str
+
+
+class Audit(msgspec.Struct, frozen=True):
+    """What a second look found: does all that the assistant said stand in the help texts, was the user helped, was it
+    polite without begging for pardon. `auditor` is `rules`, or the id of the model that was asked."""
+
+    auditor: str
+    grounded: Verdict
+    solved: Verdict
+    polite: Verdict
+
+
+class RejectedAnswer(msgspec.Struct, frozen=True):
+    """An answer that would have been worse than the one given at the turn `turn` (counted from 0), and its flaw."""
+
+    turn: int
+    text: str
+    flaw: Flaw
+
+
+class ConversationData(msgspec.Struct, frozen=True):
+    """`data` of a conversation with support.
+
+    `reason` is the problem or event after which the user wrote, `sequence` its place in the session. `parameters` say
+    how the user writes: mood, typing, and from 0 to 1 detail, patience and formality; `language` is ISO 639-1. The
+    envelope's time is that of the first message, `ended` that of the last. `passed` tells whether the audit was passed
+    as a whole.
+    """
+
+    sequence: int
+    reason: str
+    language: str
+    outcome: Outcome
+    ended: str
+    parameters: dict[str, str | float]
+    turns: list[Turn]
+    audit: Audit
+    passed: bool
+    rejected: list[RejectedAnswer] = []
+
+
 #: Which struct the `data` of each of Dayone's own message types has.
 DATA_TYPES: dict[str, type[msgspec.Struct]] = {
     SESSION: SessionData,
     USER: UserData,
     SESSION_LABEL: SessionLabel,
     USER_LABEL: UserLabel,
+    CONVERSATION: ConversationData,
 }
 
 _JSON_TYPES: dict[str, Any] = {

@@ -4,6 +4,7 @@
       product.yaml          what can be done
       personas/*.yaml       who comes
       catalog.csv           what is shown
+      help.yaml             what support knows, and who writes to it (may be left out)
 
 `load_pack("shop")` takes a pack that ships, `load_pack("./my_pack")` a folder. A pack that loads is playable: the
 checks that need more than one file (see `checks`) have passed. Its fingerprint is the SHA-256 of its content in
@@ -19,6 +20,8 @@ from pathlib import Path
 from personas.catalog import Catalog, load_catalog
 from personas.checks import check_pack
 from personas.errors import Fault, PackError
+from personas.help import HELP_FILE, Help
+from personas.help_checks import check_help
 from personas.persona import Persona
 from personas.product import Product
 from personas.provenance import fingerprint
@@ -29,23 +32,24 @@ SHIPPED = Path(__file__).parent / "packs"
 
 @dataclass(frozen=True)
 class Pack:
-    """A checked pack. `personas` are in alphabetical order of their names; `folder` is where it was read from."""
+    """A checked pack. `personas` are in alphabetical order of their names; `folder` is where it was read from. `help`
+    is None for a product without support."""
 
     product: Product
     personas: tuple[Persona, ...]
     catalog: Catalog
     folder: Path
+    help: Help | None = None
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the canonical content."""
-        return fingerprint(
-            {
-                "product": self.product.model_dump(mode="json"),
-                "personas": [persona.model_dump(mode="json") for persona in self.personas],
-                "items": [item.model_dump(mode="json") for item in self.catalog.items],
-            }
-        )
+        content = {
+            "product": self.product.model_dump(mode="json"),
+            "personas": [persona.model_dump(mode="json") for persona in self.personas],
+            "items": [item.model_dump(mode="json") for item in self.catalog.items],
+        }
+        return fingerprint(content | ({"help": self.help.model_dump(mode="json")} if self.help else {}))
 
 
 def shipped_packs() -> tuple[str, ...]:
@@ -98,11 +102,21 @@ def load_pack(reference: str | Path) -> Pack:
         catalog = load_catalog(folder / (product.catalog if product else "catalog.csv"))
     except PackError as error:
         faults.extend(error.faults)
+    help_: Help | None = None
+    if (folder / HELP_FILE).exists():
+        try:
+            help_, lines = parse(Help, folder / HELP_FILE)
+            sources["help"] = Lines(str(folder / HELP_FILE), lines)
+        except PackError as error:
+            faults.extend(error.faults)
     if not personas and not faults:
         faults.append(Fault(str(folder / "personas"), "", "no personas", "at least one .yaml file"))
     if faults or product is None or catalog is None:
         raise PackError(f"the pack {folder.name} is not valid", tuple(faults))
-    pack = Pack(product, tuple(personas[name] for name in sorted(personas)), catalog, folder)
-    if found := check_pack(pack.product, pack.personas, pack.catalog, sources):
+    pack = Pack(product, tuple(personas[name] for name in sorted(personas)), catalog, folder, help_)
+    found = check_pack(pack.product, pack.personas, pack.catalog, sources)
+    if help_ is not None:
+        found += check_help(help_, pack.product, pack.personas, sources["help"])
+    if found:
         raise PackError(f"the pack {folder.name} is not valid", found)
     return pack

@@ -1,4 +1,4 @@
-"""JSON Schema of the two kinds of pack file, so that editors can complete and check them while they are written.
+"""JSON Schema of the kinds of pack file, so that editors can complete and check them while they are written.
 
 The schema follows from the models. It says less than they do: what needs two fields or two files at once (shares that
 add up, names declared elsewhere) is told by `dayone validate` alone. Knows no pack and writes no file.
@@ -10,16 +10,17 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from personas.help import Help
 from personas.persona import Persona
 from personas.product import Product
 
-Kind = Literal["persona", "product"]
-KINDS: dict[Kind, type[BaseModel]] = {"persona": Persona, "product": Product}
+Kind = Literal["help", "persona", "product"]
+KINDS: dict[Kind, type[BaseModel]] = {"help": Help, "persona": Persona, "product": Product}
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema(kind: Kind) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of `product.yaml` or of a file in `personas/`."""
+    """The JSON Schema (draft 2020-12) of `product.yaml`, of `help.yaml` or of a file in `personas/`."""
     generated = _closed(KINDS[kind].model_json_schema(mode="validation"))
     heading = {"$schema": DIALECT, "$id": f"urn:dayone:schema:{kind}", "title": f"Dayone {kind}"}
     return {**heading, **{name: value for name, value in generated.items() if name not in heading}}

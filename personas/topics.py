@@ -44,6 +44,10 @@ def labels_topic(product: str) -> str:
     return f"dayone.{product}.labels"
 
 
+def conversations_topic(product: str) -> str:
+    return f"dayone.{product}.conversations"
+
+
 def dead_letter_topic(topic: str) -> str:
     return f"{topic}.dlq"
 
@@ -51,7 +55,7 @@ def dead_letter_topic(topic: str) -> str:
 def product_topics(product: str, partitions: int = DEFAULT_PARTITIONS) -> tuple[TopicSpec, ...]:
     """All topics of one product, data topics first, with their dead-letter topics last.
 
-    The four data topics have the same number of partitions and the same key, so the records of one user
+    The data topics have the same number of partitions and the same key, so the records of one user
     are in the same partition number of each.
     """
     kept = {"retention.ms": str(WEEK_MS), "cleanup.policy": "delete"}
@@ -61,6 +65,7 @@ def product_topics(product: str, partitions: int = DEFAULT_PARTITIONS) -> tuple[
         TopicSpec(sessions_topic(product), partitions, "user id", "One summary per finished session", kept),
         TopicSpec(users_topic(product), partitions, "user id", "The users who signed up, latest state", compacted),
         TopicSpec(labels_topic(product), partitions, "user id", "Ground truth, never shown to a model", kept),
+        TopicSpec(conversations_topic(product), partitions, "user id", "What users and support wrote", kept),
     )
     dead = tuple(
         TopicSpec(dead_letter_topic(spec.name), 1, "none", f"What could not be decoded of {spec.name}", kept)
@@ -88,5 +93,6 @@ def data_topics(product: str) -> tuple[str, ...]:
         sessions_topic(product),
         users_topic(product),
         labels_topic(product),
+        conversations_topic(product),
         RUNS,
     )

@@ -17,15 +17,18 @@ from personas.population import Population
 from personas.randomness import fold, root_key, uniform
 from simulator.encode import Encoder, Messages
 from simulator.engine import Engine
+from simulator.support.conversations import Conversations
 
 
 @dataclass(frozen=True)
 class Part:
-    """`rows` are the users' rows in the population of the shard; None: all of them, in its order."""
+    """`rows` are the users' rows in the population of the shard; None: all of them, in its order. `support` makes the
+    conversations of those who write to it; None for a product without."""
 
     engine: Engine
     encoder: Encoder
     rows: npt.NDArray[np.int64] | None = None
+    support: Conversations | None = None
 
     def named(self, messages: Messages) -> Messages:
         """Messages of this part's encoder, with rows in the population of the shard."""

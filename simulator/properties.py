@@ -61,6 +61,11 @@ def drawn_hundredths(spec: PropertySpec, key: U64) -> npt.NDArray[np.int64]:
     return np.asarray(np.rint(amounts * digits).astype(np.int64) * (100 // digits))
 
 
+def chosen_phrase(key: U64, phrases: int) -> npt.NDArray[np.int64]:
+    """Which of so many phrases each event holds; `key` is the event's, folded with the purpose."""
+    return np.minimum((uniform(key) * phrases).astype(np.int64), phrases - 1)
+
+
 class Properties:
     """The JSON of all properties of all events of a pack."""
 
@@ -141,19 +146,21 @@ class Properties:
         there = items >= 0
         return text.lists(text.look_up(self.item_tables["item.id"], items[there]), there.sum(axis=1))
 
-    def _phrase(self, name: str, rows: Rows, key: U64) -> pa.Array:
-        """One of the product's phrases. {title} and {category} are those of the item that the event is about, or of a
-        random item of the session's category."""
-        phrases = self.pack.product.phrases[name]
-        bits = uniform(key)
-        which = np.minimum((bits * len(phrases)).astype(np.int64), len(phrases) - 1)
-        category = rows.columns["category"].astype(np.int64)
+    def phrase_items(self, item: npt.NDArray[Any], category: npt.NDArray[Any], key: U64) -> npt.NDArray[np.int64]:
+        """The items whose {title} and {category} phrases are filled with: those that the events are about, or (-1)
+        random ones of the session's category."""
+        within = category.astype(np.int64)
         chance = uniform(fold(key, 1))
         sizes = np.array([len(members) for members in self.members])
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
         flat = np.concatenate(self.members)
-        item = flat[starts[category] + (chance * sizes[category]).astype(np.int64)]
-        item = np.where(rows.columns["item"] >= 0, rows.columns["item"], item)
+        return np.where(item >= 0, item, flat[starts[within] + (chance * sizes[within]).astype(np.int64)])
+
+    def _phrase(self, name: str, rows: Rows, key: U64) -> pa.Array:
+        """One of the product's phrases each, as JSON."""
+        phrases = self.pack.product.phrases[name]
+        which = chosen_phrase(key, len(phrases))
+        item = self.phrase_items(rows.columns["item"], rows.columns["category"], key)
         made, order = [], []
         for number, phrase in enumerate(phrases):
             chosen = np.flatnonzero(which == number)
@@ -169,8 +176,8 @@ class Properties:
                 line = text.join(*pieces, '"')
                 made.append(line if isinstance(line, pa.Array) else pa.array([line.as_py()] * len(chosen), pa.string()))
                 order.append(chosen)
-        back = np.empty(len(rows), dtype=np.int64)
-        back[np.concatenate(order)] = np.arange(len(rows))
+        back = np.empty(len(key), dtype=np.int64)
+        back[np.concatenate(order)] = np.arange(len(key))
         return pa.concat_arrays(made).take(pa.array(back))
 
 

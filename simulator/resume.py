@@ -16,7 +16,7 @@ import numpy as np
 from personas.connection import KafkaConnection
 from personas.population import Population
 from personas.provenance import RunIdentity, RunManifest
-from personas.topics import RUNS, events_topic, labels_topic, sessions_topic, users_topic
+from personas.topics import RUNS, conversations_topic, events_topic, labels_topic, sessions_topic, users_topic
 from simulator.partitioner import Shard
 from simulator.sequence import Position
 
@@ -39,7 +39,7 @@ class UserNumbers:
 
 
 def position_of(message: dict[str, Any], start: datetime, numbers: UserNumbers) -> Position:
-    """The position of a message of one of the four data topics. `numbers` maps user ids to their numbers."""
+    """The position of a message of one of the data topics. `numbers` maps user ids to their numbers."""
     time = round((datetime.fromisoformat(message["time"]) - start).total_seconds() * 1000)
     user, kind = numbers[str(message["subject"])], str(message["type"])
     if kind == "dayone.user":
@@ -49,7 +49,8 @@ def position_of(message: dict[str, Any], start: datetime, numbers: UserNumbers) 
     session = int(str(message["sessionid"]).rpartition("-")[2])
     if kind in ("dayone.session", "dayone.label.session"):
         return time, user, session
-    return time, user, (session << 16) + int(str(message["id"]).rpartition(".")[2])
+    sequence = str(message["id"]).removesuffix(".conversation").rpartition(".")[2]
+    return time, user, (session << 16) + int(sequence)
 
 
 def held_positions(
@@ -66,7 +67,7 @@ def held_positions(
 
     numbers = UserNumbers(population)
     held: dict[str, dict[int, Position]] = {}
-    for name in (events_topic, sessions_topic, users_topic, labels_topic):
+    for name in (events_topic, sessions_topic, users_topic, labels_topic, conversations_topic):
         topic = name(identity.product)
         tails = read_tail(connection, topic, shard.owned, lambda value: mark in value and place(value) is not None)
         found = {partition: place(value) for partition, value in tails.items() if value is not None}

@@ -16,7 +16,7 @@ from personas.pack import Pack
 from personas.population import Population, sample_population
 from personas.provenance import RunIdentity
 from personas.situations import Situations
-from personas.topics import events_topic, labels_topic, sessions_topic, users_topic
+from personas.topics import conversations_topic, events_topic, labels_topic, sessions_topic, users_topic
 from simulator.arrivals import Arrivals
 from simulator.behaviour.model import Behaviour
 from simulator.behaviour.prior import prior
@@ -28,6 +28,7 @@ from simulator.partitioner import Shard, partition_of
 from simulator.producer import MessageProducer
 from simulator.sequence import Position, Sequence
 from simulator.slates import build_rankings
+from simulator.support.conversations import Conversations
 from simulator.twins.playing import Twins
 from simulator.world import I64, World, build_world
 
@@ -78,7 +79,8 @@ class Simulation:
             chooser = None if agents is None else agents(mine, world, BehaviourChooser(mine, world, self.behaviour))
             engine = Engine(mine, world, self.behaviour, rankings, arrivals, chooser)
             engine.problems.multipliers = [(0, identity.problem_rate)]
-            return Part(engine, Encoder(pack, identity, mine, rankings, "tutor" if agents else None), rows)
+            support = Conversations(pack, pack.help, identity, mine) if pack.help else None
+            return Part(engine, Encoder(pack, identity, mine, rankings, "tutor" if agents else None), rows, support)
 
         if identity.tutor is None:
             self.parts: tuple[Part, ...] = (part(None, None),)
@@ -104,9 +106,9 @@ class Simulation:
         product = self.identity.product
         #: The latest instant of which the topics already held something, -1 when they held nothing.
         self.held_until = max((position[0] for each in held.values() for position in each.values()), default=-1)
-        topics = (events_topic(product), sessions_topic(product), users_topic(product), labels_topic(product))
-        self.events, self.sessions, self.users, self.labels = (
-            Sequence(topic, self._partition, held.get(topic)) for topic in topics
+        topics = (events_topic, sessions_topic, users_topic, labels_topic, conversations_topic)
+        self.events, self.sessions, self.users, self.labels, self.conversations = (
+            Sequence(topic(product), self._partition, held.get(topic(product))) for topic in topics
         )
 
     @property
@@ -117,8 +119,8 @@ class Simulation:
 
     @property
     def sequences(self) -> tuple[Sequence, ...]:
-        """The messages of the four data topics, in the order in which they are sent."""
-        return self.users, self.events, self.sessions, self.labels
+        """The messages of the data topics, in the order in which they are sent."""
+        return self.users, self.events, self.sessions, self.labels, self.conversations
 
     def advance(self, until: int) -> int:
         """Play and send everything before `until`; the number of events sent. The instants of successive calls rise."""
@@ -143,6 +145,8 @@ class Simulation:
         played, encoder = (self.twins or part.engine).play(until), part.encoder
         self.played_events += len(played.events["time"])
         self.played_effort += len(played.events["time"]) * (EFFORT_OF_AGENTS if encoder is not self.encoder else 1)
+        if part.support is not None:  # few, and perhaps none for long: so they are not in `complete_until`
+            self.conversations.add(part.named(part.support.messages(played, self.conversations.complete_until)))
         if self.played_until < self.complete_until:
             played = ending_from(played, self.complete_until)
         latest = int(played.events["time"].max()) if len(played.events["time"]) else self.played_until

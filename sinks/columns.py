@@ -21,8 +21,10 @@ from sinks.batch import KEPT_BYTES, DeadLetter
 
 _TEXT, _TIME, _JSON = pa.string(), pa.timestamp("us", "UTC"), pa.json_(pa.string())
 _DOT = pa.scalar(".", _TEXT)
-#: The columns of `events` and `labels` that hold JSON.
-JSON_COLUMNS = ("properties", "problems", "slates", "traits", "tastes")
+#: The columns of `events`, `labels` and `conversations` that hold JSON.
+JSON_COLUMNS = (
+    "properties", "problems", "slates", "traits", "tastes", "parameters", "turns", "audit", "rejected",
+)  # fmt: skip
 _ORIGIN = (("synthetic", pa.bool_()), ("generator", _TEXT), ("generation", pa.int32()))
 
 SCHEMAS: dict[str, pa.Schema] = {
@@ -55,6 +57,14 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("traits", _TEXT), ("tastes", _TEXT), ("sessions_per_week", pa.float64()), *_ORIGIN, ("outcome", _TEXT),
         ]
     ),
+    "conversations": pa.schema(
+        [
+            ("conversation_id", _TEXT), ("run_id", _TEXT), ("product", _TEXT), ("user_id", _TEXT),
+            ("session_id", _TEXT), ("sequence", pa.int32()), ("time", _TIME), ("ended", _TIME), ("reason", _TEXT),
+            ("language", _TEXT), ("outcome", _TEXT), ("parameters", _TEXT), ("turns", _TEXT), ("audit", _TEXT),
+            ("passed", pa.bool_()), ("rejected", _TEXT), *_ORIGIN,
+        ]
+    ),
     "runs": pa.schema(
         [
             ("run_id", _TEXT), ("shard", pa.int32()), ("shards", pa.int32()), ("product", _TEXT), ("state", _TEXT),
@@ -67,6 +77,12 @@ SCHEMAS: dict[str, pa.Schema] = {
         [
             ("product", _TEXT), ("item_id", _TEXT), ("title", _TEXT), ("category", _TEXT), ("price", pa.float64()),
             ("quality", pa.float64()), ("launch_day", pa.int32()), ("text", _TEXT), ("pack_fingerprint", _TEXT),
+        ]
+    ),
+    "help_texts": pa.schema(
+        [
+            ("product", _TEXT), ("help_id", _TEXT), ("title", _TEXT), ("about", pa.list_(_TEXT)), ("text", _TEXT),
+            ("hands_over", pa.bool_()), ("pack_fingerprint", _TEXT),
         ]
     ),
     "dead_letters": pa.schema(
@@ -83,6 +99,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "events": ("run_id", "event_id"),
     "sessions": ("run_id", "session_id"),
     "labels": ("run_id", "label_id"),
+    "conversations": ("run_id", "conversation_id"),
     "users": ("run_id", "user_id"),
     "runs": ("run_id", "shard"),
 }

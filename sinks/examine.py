@@ -13,7 +13,7 @@ import msgspec
 import pyarrow as pa
 
 from personas import topics
-from personas.event import GENERATORS, RUN, SESSION, SESSION_LABEL, USER, Envelope
+from personas.event import CONVERSATION, GENERATORS, RUN, SESSION, SESSION_LABEL, USER, Envelope
 from personas.provenance import RunManifest
 from sinks import batch as b
 from sinks.columns import manifest_columns
@@ -25,8 +25,8 @@ REFUSALS = (msgspec.MsgspecError, ValueError, TypeError, OverflowError, Recursio
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _EVENT_ID = re.compile(r"(.+)\.(0|[1-9]\d{0,8})", re.ASCII | re.DOTALL)
 _INT32 = 2**31
-_TIME_FIELDS = {SESSION: ("started", "ended"), USER: ("signed_up",)}
-_INT_FIELDS = {SESSION: ("number", "events", "items")}
+_TIME_FIELDS = {SESSION: ("started", "ended"), USER: ("signed_up",), CONVERSATION: ("ended",)}
+_INT_FIELDS = {SESSION: ("number", "events", "items"), CONVERSATION: ("sequence",)}
 
 
 class Examiner:
@@ -70,7 +70,7 @@ class Examiner:
             match = _EVENT_ID.fullmatch(envelope.id)
             if not match or match[1] != envelope.sessionid:
                 faults.append(f"id is {envelope.id!r}, expected <sessionid>.<sequence>")
-        elif envelope.type in (SESSION, SESSION_LABEL) and envelope.sessionid is None:
+        elif envelope.type in (SESSION, SESSION_LABEL, CONVERSATION) and envelope.sessionid is None:
             faults.append("sessionid is missing")
         if faults:
             return b.WRONG_ENVELOPE, "; ".join(faults)[:500]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -20,13 +20,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from personas import topics
-from personas.event import GENERATORS, SESSION, SESSION_LABEL, USER, USER_LABEL, Envelope, SessionData, UserData
+from personas.event import (
+    CONVERSATION,
+    SESSION,
+    SESSION_LABEL,
+    USER,
+    USER_LABEL,
+    ConversationData,
+    Envelope,
+    SessionData,
+    UserData,
+)
 from personas.provenance import RunManifest
 from sinks import batch as b
 from sinks.columns import (
     fields,
-    first_of_each,
-    latest_of_each,
     manifest_columns,
     raw_json,
     sequences,
@@ -35,26 +43,14 @@ from sinks.columns import (
     times,
 )
 from sinks.examine import REFUSALS, Examiner
+from sinks.joining import joined
 from sinks.layout import cut, learn
-from sinks.vocabulary import LABELS, Vocabulary
+from sinks.vocabulary import LABELS, Vocabulary, strict_envelope
 
 #: Messages longer than this many bytes are refused unread.
 DEFAULT_MAX_BYTES = 1024 * 1024
 _NEWLINE = pa.scalar("\n", pa.string())
 _ORIGIN = attrgetter("runid", "synthetic", "generator", "generation")
-
-
-def strict_envelope(source: str | None, types: tuple[str, ...]) -> type[msgspec.Struct]:
-    """The envelope of the messages of one topic, narrower than the contract's: what can only be one of a few words is
-    compared while it is read, which costs no string per message, and anything else does not decode."""
-    narrow: dict[str, Any] = {"specversion": Literal["1.0"], "type": Literal[types], "generator": Literal[GENERATORS]}
-    if source is not None:
-        narrow["source"] = Literal[source]
-    annotated = Envelope.__annotations__
-    declared = msgspec.structs.fields(Envelope)
-    kinds = [(each.name, narrow.get(each.name, each.type), each.default) for each in declared if each.name in annotated]
-    columns = [(name, kind) if default is msgspec.NODEFAULT else (name, kind, default) for name, kind, default in kinds]
-    return msgspec.defstruct("StrictEnvelope", columns, frozen=True, gc=False)
 
 
 class Decoder:
@@ -74,13 +70,14 @@ class Decoder:
             topic: msgspec.json.Decoder(strict_envelope(None if topic == topics.RUNS else vocabulary.source, types))
             for topic, types in vocabulary.types.items()
         }
-        events, sessions, users, labels, runs = vocabulary.types
+        events, sessions, users, labels, conversations, runs = vocabulary.types
         self._build: dict[str, Callable[[b.Messages], pa.Table]] = {
-            events: self._events, sessions: self._sessions, users: self._users, labels: self._labels, runs: self._runs,
+            events: self._events, sessions: self._sessions, users: self._users, labels: self._labels,
+            conversations: self._conversations, runs: self._runs,
         }  # fmt: skip
         #: The table that the messages of each topic become rows of.
         self.tables: dict[str, str] = dict(
-            zip(self._build, ("events", "sessions", "users", "labels", "runs"), strict=True)
+            zip(self._build, ("events", "sessions", "users", "labels", "conversations", "runs"), strict=True)
         )
 
     @property
@@ -279,6 +276,15 @@ class Decoder:
             tables.append(table("labels", columns, len(data)))
         return pa.concat_tables(tables)
 
+    def _conversations(self, messages: b.Messages) -> pa.Table:
+        envelopes, data = self._of_type(messages, CONVERSATION)
+        columns = self._common(envelopes) | {
+            "conversation_id": [envelope.id for envelope in envelopes],
+            "session_id": session_ids(envelopes),
+            **fields(ConversationData, data, {"ended"}, {"parameters", "turns", "audit", "rejected"}),
+        }
+        return table("conversations", columns, len(data))
+
     def _runs(self, messages: b.Messages) -> pa.Table:
         envelopes = self._envelopes(messages)
         _ = self._common(envelopes)
@@ -315,33 +321,3 @@ def _letter(messages: b.Messages, row: int, reason: str, detail: str) -> b.DeadL
         messages.topic, messages.partitions[row], messages.offsets[row], reason, detail, messages.keys[row],
         messages.values[row], messages.headers(row),
     )  # fmt: skip
-
-
-def joined(pieces: Sequence[b.Batch]) -> b.Batch:
-    """One batch of pieces in the order of arrival, each row once."""
-    tables: dict[str, pa.Table] = {}
-    duplicates: dict[str, int] = {}
-    for name in dict.fromkeys(name for piece in pieces for name in piece.tables):
-        rows = pa.concat_tables(piece.tables[name] for piece in pieces if name in piece.tables)
-        tables[name] = _without_duplicates(name, rows)
-        if rows.num_rows > tables[name].num_rows:
-            duplicates[name] = rows.num_rows - tables[name].num_rows
-    next_offsets: dict[b.Partition, int] = {}
-    for piece in pieces:
-        next_offsets.update(piece.next_offsets)
-    return b.Batch(
-        tables,
-        tuple(letter for piece in pieces for letter in piece.dead_letters),
-        next_offsets,
-        sum(piece.messages for piece in pieces),
-        tuple(manifest for piece in pieces for manifest in piece.manifests),
-        duplicates,
-        sum(piece.skipped for piece in pieces),
-        sum(piece.foreign for piece in pieces),
-    )
-
-
-def _without_duplicates(name: str, rows: pa.Table) -> pa.Table:
-    if name in ("users", "runs"):
-        return latest_of_each(name, rows, "time" if name == "users" else "updated")
-    return first_of_each(name, rows)

@@ -21,7 +21,7 @@ from sinks.lake import LAKE
 from sinks.persistence import again
 
 #: Tables whose rows come all the time.
-GROWING = ("events", "sessions", "users", "labels", "dead_letters")
+GROWING = ("events", "sessions", "users", "labels", "conversations", "dead_letters")
 #: So long a file stays that no snapshot needs any more.
 GRACE = timedelta(hours=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

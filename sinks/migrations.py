@@ -273,6 +273,50 @@ COMMENT ON COLUMN labels.outcome IS
     'How an agent''s session ended: left, patience, step_bound, problem, agent_error or stepped_down; else null';
 """
 
+#: What users and support write, and what support may answer from.
+_SUPPORT = """
+CREATE TABLE conversations (
+    conversation_id VARCHAR NOT NULL, run_id VARCHAR NOT NULL, product VARCHAR NOT NULL, user_id VARCHAR NOT NULL,
+    session_id VARCHAR NOT NULL, sequence INTEGER NOT NULL, time TIMESTAMPTZ NOT NULL, ended TIMESTAMPTZ NOT NULL,
+    reason VARCHAR NOT NULL, language VARCHAR NOT NULL, outcome VARCHAR NOT NULL, parameters JSON NOT NULL,
+    turns JSON NOT NULL, audit JSON NOT NULL, passed BOOLEAN NOT NULL, rejected JSON NOT NULL,
+    synthetic BOOLEAN NOT NULL, generator VARCHAR NOT NULL, generation INTEGER NOT NULL);
+COMMENT ON TABLE conversations IS 'What users wrote to support and what was answered, one row per conversation';
+COMMENT ON COLUMN conversations.sequence IS 'The event of the session after which the user wrote';
+COMMENT ON COLUMN conversations.time IS 'When the first message was sent';
+COMMENT ON COLUMN conversations.ended IS 'When the last one was';
+COMMENT ON COLUMN conversations.reason IS 'The problem or event because of which the user wrote';
+COMMENT ON COLUMN conversations.language IS 'ISO 639-1';
+COMMENT ON COLUMN conversations.outcome IS 'solved, handed_over (to a person) or given_up (by the user)';
+COMMENT ON COLUMN conversations.parameters IS 'How the user writes: mood, typing, detail, patience, formality';
+COMMENT ON COLUMN conversations.turns IS '[{role, text, seconds, shown, cited}]; see the view messages';
+COMMENT ON COLUMN conversations.audit IS '{auditor, grounded, solved, polite}, the last three {passed, reason}';
+COMMENT ON COLUMN conversations.passed IS 'Whether all three were passed';
+COMMENT ON COLUMN conversations.rejected IS '[{turn, text, flaw}]: answers that would have been worse';
+
+CREATE TABLE help_texts (
+    product VARCHAR NOT NULL, help_id VARCHAR NOT NULL, title VARCHAR NOT NULL, about VARCHAR[] NOT NULL,
+    text VARCHAR NOT NULL, hands_over BOOLEAN NOT NULL, pack_fingerprint VARCHAR NOT NULL);
+COMMENT ON TABLE help_texts IS 'What support may answer from, from the pack that the sink was last started on';
+COMMENT ON COLUMN help_texts.about IS 'The problems and events that it helps with';
+COMMENT ON COLUMN help_texts.hands_over IS 'Whether it is the one that tells how a person takes over';
+
+CREATE VIEW messages AS
+    SELECT product, run_id, conversation_id, user_id, session_id, CAST(turn.key AS INTEGER) AS turn,
+           turn.value ->> '$.role' AS role,
+           time + to_milliseconds(CAST(1000 * CAST(turn.value ->> '$.seconds' AS DOUBLE) AS BIGINT)) AS time,
+           turn.value ->> '$.text' AS text, CAST(turn.value -> '$.cited' AS VARCHAR[]) AS cited, reason, language,
+           synthetic, generator, generation
+    FROM conversations, json_each(turns) AS turn;
+COMMENT ON VIEW messages IS 'One row per message of a conversation with support, numbered from 0';
+
+CREATE VIEW rejected_answers AS
+    SELECT product, run_id, conversation_id, CAST(worse.value ->> '$.turn' AS INTEGER) AS turn,
+           worse.value ->> '$.flaw' AS flaw, worse.value ->> '$.text' AS text, generator
+    FROM conversations, json_each(rejected) AS worse;
+COMMENT ON VIEW rejected_answers IS 'Answers with a planted flaw, each beside the message of the same turn';
+"""
+
 #: Every step by name, in the order of application, and which kinds of store take it.
 _STEPS = (
     ("tables", _TABLES, "every"),
@@ -285,6 +329,7 @@ _STEPS = (
     ("quarantine", _QUARANTINE, "every"),
     ("expectations", _EXPECTATIONS, "every"),
     ("outcomes", _OUTCOMES, "every"),
+    ("support", _SUPPORT, "every"),
 )
 #: The steps of a DuckDB file, and those of a lake.
 MIGRATIONS: tuple[tuple[str, str], ...] = tuple((name, script) for name, script, kind in _STEPS if kind == "every")

@@ -1,4 +1,4 @@
-"""Takes what a pack declares into the database: catalogue, events, intents, funnel, position bias, and typed views.
+"""Takes what a pack declares into the database: catalogue, help texts, events, intents, funnel, position bias, views.
 
 Each start of a sink does it, so the tables speak of the pack that the sink was last started on. Knows packs and tables.
 """
@@ -45,7 +45,7 @@ _DECLARED = {
 def load_pack(database: Database, pack: Pack) -> None:
     """Take over what a pack declares and its views, replacing those of an earlier version, all or nothing."""
     with database.transaction():
-        for name, table in {"items": item_table(pack), **declared_tables(pack)}.items():
+        for name, table in {"items": item_table(pack), "help_texts": help_table(pack), **declared_tables(pack)}.items():
             database.execute(f"DELETE FROM {name} WHERE product = ?", [pack.product.name])  # noqa: S608 - our own names
             with database.registered(table):
                 database.execute(f"INSERT INTO {name} BY NAME FROM incoming")
@@ -105,3 +105,16 @@ def item_table(pack: Pack) -> pa.Table:
         "pack_fingerprint": [pack.fingerprint] * len(items),
     }
     return pa.table(columns, schema=SCHEMAS["items"])
+
+
+def help_table(pack: Pack) -> pa.Table:
+    """The rows of `help_texts`; none for a product without support."""
+    rows = [
+        {
+            "product": pack.product.name, "help_id": id_, "title": text.title, "about": list(text.about),
+            "text": " ".join(text.text), "hands_over": id_ == pack.help.hand_over,
+            "pack_fingerprint": pack.fingerprint,
+        }
+        for id_, text in pack.help.texts.items()
+    ] if pack.help else []  # fmt: skip
+    return pa.Table.from_pylist(rows, schema=SCHEMAS["help_texts"])

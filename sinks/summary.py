@@ -31,6 +31,7 @@ class Summary:
     users: int
     sessions: int
     events: int
+    conversations: int
     first_event: str | None
     last_event: str | None
     events_per_second: float
@@ -59,7 +60,7 @@ def summarize(store: Store, run: str | None = None) -> Summary:
         raise StoreError(f"{store.path}: there is no run {run!r}.", hint="See them: dayone sql 'from runs'")
     counts = {
         table: rows(f"SELECT count(*) AS n FROM {table} {where}", run)[0]["n"]  # noqa: S608 - names of ours
-        for table in ("users", "sessions")
+        for table in ("users", "sessions", "conversations")
     }
     funnel = rows(
         "SELECT product, step, type, count(DISTINCT (run_id, session_id)) AS sessions FROM events "  # noqa: S608
@@ -76,9 +77,9 @@ def summarize(store: Store, run: str | None = None) -> Summary:
         "SELECT events / nullif(epoch(updated) - epoch(started), 0) AS speed FROM ingests ORDER BY updated DESC LIMIT 1"
     )
     return Summary(
-        store.path, store.size_bytes(), run, runs, counts["users"], counts["sessions"], span["n"], span["first"],
-        span["last"], float(speed[0]["speed"] or 0) if speed else 0.0, funnel, top,
-        {row["reason"]: row["n"] for row in dead},
+        store.path, store.size_bytes(), run, runs, counts["users"], counts["sessions"], span["n"],
+        counts["conversations"], span["first"], span["last"], float(speed[0]["speed"] or 0) if speed else 0.0, funnel,
+        top, {row["reason"]: row["n"] for row in dead},
     )  # fmt: skip
 
 
@@ -118,6 +119,8 @@ def show(summary: Summary, console: Console) -> None:
     console.print(
         f"{summary.users:,} users, {summary.sessions:,} sessions, {summary.events:,} events{speed}", highlight=False
     )
+    if summary.conversations:
+        console.print(f"{summary.conversations:,} conversations with support", highlight=False)
     if summary.first_event and summary.last_event:
         console.print(f"from {summary.first_event[:16]} to {summary.last_event[:16]} UTC", highlight=False)
     for run in summary.runs[:5]:

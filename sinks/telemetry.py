@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from sinks.batch import REASONS, Batch, Partition
 from sinks.store import Committed
 
-TABLES = ("events", "sessions", "users", "labels", "runs")
+TABLES = ("events", "sessions", "users", "labels", "conversations", "runs")
 
 
 class Telemetry:

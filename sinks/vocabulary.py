@@ -6,12 +6,24 @@ Made from a pack once, when a sink starts; plain values. Knows no message, no Ka
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from personas import topics
-from personas.event import DATA_TYPES, RUN, SESSION, SESSION_LABEL, USER, USER_LABEL, SessionLabel, property_struct
+from personas.event import (
+    CONVERSATION,
+    DATA_TYPES,
+    GENERATORS,
+    RUN,
+    SESSION,
+    SESSION_LABEL,
+    USER,
+    USER_LABEL,
+    Envelope,
+    SessionLabel,
+    property_struct,
+)
 
 if TYPE_CHECKING:
     from personas.pack import Pack
@@ -39,10 +51,10 @@ class Vocabulary:
     @property
     def types(self) -> dict[str, tuple[str, ...]]:
         """The message types of each topic."""
-        events, sessions, users, labels, runs = topics.data_topics(self.product)
+        events, sessions, users, labels, conversations, runs = topics.data_topics(self.product)
         return {
             events: tuple(self.events), sessions: (SESSION,), users: (USER,), labels: (SESSION_LABEL, USER_LABEL),
-            runs: (RUN,),
+            conversations: (CONVERSATION,), runs: (RUN,),
         }  # fmt: skip
 
 
@@ -53,6 +65,19 @@ def vocabulary_of(pack: Pack) -> Vocabulary:
         for name, event in pack.product.events.items()
     }
     return Vocabulary(pack.product.name, pack.product.item_property, events)
+
+
+def strict_envelope(source: str | None, types: tuple[str, ...]) -> type[msgspec.Struct]:
+    """The envelope of the messages of one topic, narrower than the contract's: what can only be one of a few words is
+    compared while it is read, which costs no string per message, and anything else does not decode."""
+    narrow: dict[str, Any] = {"specversion": Literal["1.0"], "type": Literal[types], "generator": Literal[GENERATORS]}
+    if source is not None:
+        narrow["source"] = Literal[source]
+    annotated = Envelope.__annotations__
+    declared = msgspec.structs.fields(Envelope)
+    kinds = [(each.name, narrow.get(each.name, each.type), each.default) for each in declared if each.name in annotated]
+    columns = [(name, kind) if default is msgspec.NODEFAULT else (name, kind, default) for name, kind, default in kinds]
+    return msgspec.defstruct("StrictEnvelope", columns, frozen=True, gc=False)
 
 
 class StoredSessionLabel(SessionLabel, frozen=True):

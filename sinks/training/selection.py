@@ -177,6 +177,13 @@ _VIEWS = {
     "FROM core_events SEMI JOIN real_sessions USING (run_id, user_id, session_id)",
     "chosen_labels": "SELECT labels.* FROM labels SEMI JOIN shard_users USING (run_id, user_id) "
     "WHERE outcome IS DISTINCT FROM 'agent_error'",
+    "chosen_conversations": "SELECT run_id, user_id, session_id, conversation_id, talk.time, talk.ended, talk.reason, "
+    "talk.language, talk.outcome, talk.parameters, talk.turns, talk.audit, talk.passed, talk.rejected, "
+    "session.origin, talk.generator, talk.generation, session.weight "
+    "FROM conversations AS talk JOIN stored_sessions AS session USING (run_id, user_id, session_id) "
+    "JOIN shard_users AS person USING (run_id, user_id) WHERE talk.ended < person.until",
+    "chosen_help_texts": "SELECT help_id, title, about, text, hands_over FROM help_texts "
+    "SEMI JOIN chosen_products USING (product)",
     "chosen_items": "SELECT item_id, title, category, price, quality, launch_day, text FROM items "
     "SEMI JOIN chosen_products USING (product)",
     **{

@@ -14,6 +14,9 @@ The relations that a query may read (made by selection.py, restricted to the use
     chosen_users     run_id, user_id, first_seen, until, origin, generator, generation, weight
     chosen_labels    the ground truth of these users (see `labels`): for labels, never for features
     chosen_items     item_id, title, category, price, quality, launch_day, text
+    chosen_conversations  run_id, user_id, session_id, conversation_id, time, ended, reason, language, outcome,
+                     parameters, turns, audit, passed, rejected, origin, generator, generation, weight
+    chosen_help_texts     help_id, title, about, text, hands_over
 
 and what the product is, as its pack declares it, so that no task knows a product's names:
 
@@ -36,8 +39,9 @@ from pydantic import BaseModel, ConfigDict
 
 Role = Literal["key", "time", "feature", "propensity", "label", "weight", "origin"]
 RELATIONS = (
-    "chosen_events", "chosen_sessions", "chosen_users", "chosen_labels", "chosen_items", "chosen_event_types",
-    "chosen_event_properties", "chosen_funnel_steps", "chosen_slate_positions", "chosen_intents",
+    "chosen_events", "chosen_sessions", "chosen_users", "chosen_labels", "chosen_items", "chosen_conversations",
+    "chosen_help_texts", "chosen_event_types", "chosen_event_properties", "chosen_funnel_steps",
+    "chosen_slate_positions", "chosen_intents",
 )  # fmt: skip
 
 

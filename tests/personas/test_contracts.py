@@ -53,12 +53,13 @@ def test_faults_are_one_line_each() -> None:
 def test_topics_of_a_product() -> None:
     specs = topics.product_topics("shop", 3)
     names = [spec.name for spec in specs]
-    assert names[:4] == ["dayone.shop.events", "dayone.shop.sessions", "dayone.shop.users", "dayone.shop.labels"]
+    kinds = ("events", "sessions", "users", "labels", "conversations")
+    assert names[:5] == [f"dayone.shop.{kind}" for kind in kinds]
     assert len(set(names)) == len(names)
-    data = specs[:4]
+    data = specs[:5]
     assert {(spec.partitions, spec.key) for spec in data} == {(3, "user id")}, "one user, one partition number"
-    assert {topics.dead_letter_topic(spec.name) for spec in data} == set(names[-4:])
-    assert set(topics.data_topics("shop")) == {*names[:4], topics.RUNS}
+    assert {topics.dead_letter_topic(spec.name) for spec in data} == set(names[-5:])
+    assert set(topics.data_topics("shop")) == {*names[:5], topics.RUNS}
     assert {spec.name for spec in topics.shared_topics()} <= set(names)
     assert all(spec.summary for spec in specs)
     compacted = {spec.name for spec in specs if spec.config["cleanup.policy"] == "compact"}

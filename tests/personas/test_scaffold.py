@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personas.errors import SettingsError
+from personas.help import Help, HelpText, Writes
 from personas.pack import load_pack
 from personas.persona import Persona
 from personas.product import EventSpec, Product
@@ -49,7 +50,8 @@ def test_a_new_pack_works_and_is_named_after_its_folder(tmp_path: Path, exists: 
     assert made.product.name == "krauterco"
     assert load_pack(folder).fingerprint == made.fingerprint
     assert {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} == {
-        "product.yaml", "catalog.csv", "schema/product.schema.json", "schema/persona.schema.json",
+        "product.yaml", "catalog.csv", "help.yaml", "schema/product.schema.json", "schema/help.schema.json",
+        "schema/persona.schema.json",
         "personas/first_flat.yaml", "personas/sunday_baker.yaml", "personas/weeknight_cook.yaml",
     }  # fmt: skip
 
@@ -69,7 +71,7 @@ def test_editors_find_the_schemas(tmp_path: Path) -> None:
         reference = first.removeprefix("# yaml-language-server: $schema=")
         assert reference != first, f"{file.name} does not name its schema"
         schema = json.loads((file.parent / reference).read_text())
-        assert schema["$id"].endswith("product" if file.name == "product.yaml" else "persona")
+        assert schema["$id"].endswith(file.stem if file.parent.name == "new" else "persona")
 
 
 def test_the_template_is_small_and_explains_every_field() -> None:
@@ -85,6 +87,10 @@ def test_the_template_is_small_and_explains_every_field() -> None:
     persona = (TEMPLATE / "personas" / "weeknight_cook.yaml").read_text()
     for field in Persona.model_fields:
         assert re.search(rf"^{field}:", persona, re.MULTILINE), f"weeknight_cook.yaml does not show {field}"
+    support = (TEMPLATE / "help.yaml").read_text()
+    for part in (Help, HelpText, Writes):
+        for field in part.model_fields:
+            assert re.search(rf"[\s{{`]{field}:", support), f"help.yaml does not show {field}"
 
 
 def test_nothing_that_exists_is_touched(tmp_path: Path) -> None:

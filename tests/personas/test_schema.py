@@ -37,7 +37,8 @@ def test_schemas_are_valid_and_name_themselves(kind: Kind) -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_packs_that_ship_fit_the_schemas(folder: Path) -> None:
-    assert list(validator("product").iter_errors(data_of(folder / "product.yaml"))) == []
+    for kind in ("product", "help"):
+        assert list(validator(kind).iter_errors(data_of(folder / f"{kind}.yaml"))) == []
     files = sorted((folder / "personas").glob("*.yaml"))
     assert files
     for file in files:

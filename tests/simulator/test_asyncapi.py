@@ -121,7 +121,7 @@ def test_every_command_is_described(pack: Pack) -> None:
 def test_operations_are_those_of_the_simulator(pack: Pack) -> None:
     operations = document(pack)["operations"]
     actions = {name: operation["action"] for name, operation in operations.items()}
-    topics = ("events", "sessions", "users", "labels", "runs", "checkpoints")
+    topics = ("events", "sessions", "users", "labels", "conversations", "runs", "checkpoints")
     sent = {f"send_{topic}": "send" for topic in topics}
     assert actions == {**sent, "steer": "receive"}
     assert operations["steer"]["reply"]["channel"]["$ref"] == f"#/channels/{CONTROL_REPLIES}"

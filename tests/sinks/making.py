@@ -55,7 +55,7 @@ def tiny_pack(version: int = 1) -> Any:
         intents={"buy": SimpleNamespace(goal=STEPS[-1]), "look": SimpleNamespace(goal=None)},
     )  # fmt: skip
     catalog = SimpleNamespace(items=items)
-    return SimpleNamespace(product=product, fingerprint=f"f{version}" * 8, catalog=catalog, personas=())
+    return SimpleNamespace(product=product, fingerprint=f"f{version}" * 8, catalog=catalog, personas=(), help=None)
 
 
 def data_of(step: str, number: int) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from tests.sinks.training.leaking import Leaking
 
 #: Split by time, these runs leave few days to those who judge: whoever stays away for one of them is gone.
 SHORT = {"churn": {"days": 1}}
+#: Few write to support where little goes wrong.
+TROUBLE = {"support": 10.0}
 
 
 class TaskOfAProduct(TaskContract):
@@ -30,8 +32,9 @@ class TaskOfAProduct(TaskContract):
     def options(self, task: Task) -> Options:
         return task.options(**SHORT.get(task.name, {}))
 
-    def stores(self) -> Callable[[], Store]:
-        return lambda: filled_store(self.product, users=self.users, days=16)
+    def stores(self, task: Task) -> Callable[[], Store]:
+        trouble = TROUBLE.get(task.name, 1.0)
+        return lambda: filled_store(self.product, users=self.users, days=16, problem_rate=trouble)
 
 
 class TestEveryTask(TaskOfAProduct):
