@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from sinks.batch import FINAL, Batch, Messages, Partition
-from sinks.ingest import Decoder, joined
+from sinks.ingest import Decoder
+from sinks.joining import joined
 
 #: Rows of a row group of DuckDB's: a transaction that brings this many, or a multiple, needs no second writing.
 ROW_GROUP = 122_880

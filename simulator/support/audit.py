@@ -58,21 +58,23 @@ class Auditor:
         ids = [id_ for id_ in citations(text) if id_ in texts]
         if (words := text.count(" ") + 1) > MOST_WORDS:
             found["too_long"] = f"{words} words, at most {MOST_WORDS}"
-        if (begging := apologies(text)) > MOST_APOLOGIES:
-            found["grovelling"] = f"{begging} words of apology or praise, at most {MOST_APOLOGIES}"
         stated = [statement for id_ in ids for statement in texts[id_].text if statement in text]
+        own = CITATION.sub("", text)
+        for statement in sorted(stated, key=len, reverse=True):  # the longest first: one may be part of another
+            own = own.replace(statement, "")
+        if (begging := apologies(own)) > MOST_APOLOGIES:
+            found["grovelling"] = f"{begging} words of apology or praise, at most {MOST_APOLOGIES}"
         if not stated:
             found["evasive"] = "nothing in it stands in a help text that it cites"
         elif not set(ids) & set(right):
             found["wrong_policy"] = f"it answers from {', '.join(ids)}, asked was {', '.join(sorted(right))}"
-        if not found and (rest := self._rest(text, stated)):
+        if not found and (rest := self._rest(own)):
             found["ungrounded"] = f"no help text says: {rest[:120]}"
         return found
 
-    def _rest(self, text: str, stated: Sequence[str]) -> str:
-        """What is left of an answer without citations, statements and small talk; the longest are taken out first."""
-        text = CITATION.sub("", text)
-        for sentence in (*sorted(stated, key=len, reverse=True), *self._small_talk):
+    def _rest(self, text: str) -> str:
+        """What is left of an answer's own words without small talk."""
+        for sentence in self._small_talk:
             text = text.replace(sentence, "")
         return " ".join(text.split())
 

@@ -59,6 +59,8 @@ def sentences(pack: Pack) -> Iterator[tuple[str, str]]:
     for name, lines in product.phrases.items():
         for number, line in enumerate(lines, 1):
             yield f"phrases.{name}.{number}", line
+    for id_, text in pack.help.texts.items() if pack.help else ():
+        yield f"help.{id_}", " ".join((text.title, *text.text, *text.questions))
     for persona in pack.personas:
         yield f"personas.{persona.name}", f"{persona.title} {persona.story} {persona.voice}"
     for item in pack.catalog.items:

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from personas import topics
-from personas.event import RUN, SESSION, SESSION_LABEL, USER, USER_LABEL
+from personas.event import CONVERSATION, RUN, SESSION, SESSION_LABEL, USER, USER_LABEL
 from personas.provenance import RunIdentity, RunManifest
 from sinks.batch import Messages
 
@@ -20,6 +20,7 @@ EVENTS = topics.events_topic(PRODUCT)
 SESSIONS = topics.sessions_topic(PRODUCT)
 USERS = topics.users_topic(PRODUCT)
 LABELS = topics.labels_topic(PRODUCT)
+CONVERSATIONS = topics.conversations_topic(PRODUCT)
 RUN_ID = "tiny-aaaaaaaaaa"
 
 SPECS: dict[str, dict[str, tuple[str, bool]]] = {
@@ -115,6 +116,14 @@ def other_records(number: int, run: str = RUN_ID) -> dict[str, list[Record]]:
              "slates": [{"sequence": 0, "slate": "home_picks", "propensities": [0.5, 0.5]}]}  # fmt: skip
     person = {"persona": "hunter", "traits": {"patience": 0.25}, "tastes": {"things": 1.0}, "sessions_per_week": 2.5}
     signed_up = {"signed_up": time, "device": "phone"}
+    passed = {"passed": True, "reason": "so it is"}
+    talk = {"sequence": 1, "reason": "slow_page", "language": "en", "outcome": "solved", "ended": time,
+            "parameters": {"mood": "calm", "detail": 0.5}, "passed": True,
+            "turns": [{"role": "user", "text": "Why so slow?", "seconds": 0.0},
+                      {"role": "assistant", "text": "Snow. [snow]", "seconds": 5.0, "shown": ["snow"],
+                       "cited": ["snow"]}],
+            "audit": {"auditor": "rules", "grounded": passed, "solved": passed, "polite": passed},
+            "rejected": [{"turn": 1, "text": "Who knows?", "flaw": "evasive"}]}  # fmt: skip
     key = user.encode()
     return {
         SESSIONS: [(key, message(SESSION, session, user, summary, time=time, session=session, run=run))],
@@ -122,6 +131,9 @@ def other_records(number: int, run: str = RUN_ID) -> dict[str, list[Record]]:
         LABELS: [
             (key, message(USER_LABEL, user, user, person, time=time, run=run)),
             (key, message(SESSION_LABEL, session, user, truth, time=time, session=session, run=run)),
+        ],
+        CONVERSATIONS: [
+            (key, message(CONVERSATION, f"{session}.1.conversation", user, talk, time=time, session=session, run=run)),
         ],
     }
 
@@ -151,5 +163,5 @@ def everything(sessions: int, run: str = RUN_ID) -> Iterator[tuple[str, list[Rec
     """All topics' records for the first sessions."""
     yield EVENTS, events(sessions * len(STEPS), run)
     others = [other_records(number, run) for number in range(sessions)]
-    for topic in (SESSIONS, USERS, LABELS):
+    for topic in (SESSIONS, USERS, LABELS, CONVERSATIONS):
         yield topic, [record for other in others for record in other[topic]]

@@ -21,7 +21,18 @@ from sinks.source import Cluster, MemorySource
 from sinks.store import MEMORY, Store
 from sinks.telemetry import Telemetry
 from sinks.vocabulary import vocabulary_of
-from tests.sinks.making import EVENTS, LABELS, SESSIONS, USERS, events, everything, manifest, session_events, tiny_pack
+from tests.sinks.making import (
+    CONVERSATIONS,
+    EVENTS,
+    LABELS,
+    SESSIONS,
+    USERS,
+    events,
+    everything,
+    manifest,
+    session_events,
+    tiny_pack,
+)
 
 QUICK = Limits(connect_seconds=0.1, drain_seconds=0.2, look_seconds=0.01)
 
@@ -56,7 +67,7 @@ def test_it_ends_by_itself_when_the_run_is_completed_and_all_is_stored() -> None
     sink = sink_on(source, store)
     report = asyncio.run(sink.run())
     assert (report.ended, report.drained) == ("completed", True)
-    assert report.rows == {"events": 20, "sessions": 5, "users": 5, "labels": 10, "runs": 1}
+    assert report.rows == {"events": 20, "sessions": 5, "users": 5, "labels": 10, "conversations": 5, "runs": 1}
     assert source.acknowledged[EVENTS, 0] == 20
 
 
@@ -315,4 +326,4 @@ def test_markers_that_no_reader_is_given_do_not_hold_it_up(monkeypatch: pytest.M
 
 
 def test_users_topic_is_among_those_read() -> None:
-    assert {EVENTS, SESSIONS, USERS, LABELS, RUNS} == set(Decoder(vocabulary_of(tiny_pack())).topics)
+    assert {EVENTS, SESSIONS, USERS, LABELS, CONVERSATIONS, RUNS} == set(Decoder(vocabulary_of(tiny_pack())).topics)

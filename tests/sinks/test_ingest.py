@@ -14,6 +14,7 @@ from sinks.columns import SCHEMAS
 from sinks.ingest import Decoder
 from sinks.vocabulary import vocabulary_of
 from tests.sinks.making import (
+    CONVERSATIONS,
     EVENTS,
     LABELS,
     RUN_ID,
@@ -66,7 +67,7 @@ def test_an_event_becomes_a_row_with_every_column() -> None:
 def test_every_topic_becomes_its_table() -> None:
     batch = DECODER.decode([batch_of(topic, records) for topic, records in everything(3)])
     assert {name: table.num_rows for name, table in batch.tables.items()} == {
-        "events": 12, "sessions": 3, "users": 3, "labels": 6,
+        "events": 12, "sessions": 3, "users": 3, "labels": 6, "conversations": 3,
     }  # fmt: skip
     for name, table in batch.tables.items():
         assert table.schema == SCHEMAS[name]
@@ -260,7 +261,7 @@ def test_any_bytes_are_a_row_or_a_dead_letter_and_never_an_exception(values: lis
 
 @settings(max_examples=100, deadline=None)
 @given(
-    st.sampled_from([SESSIONS, USERS, LABELS, "dayone.runs"]),
+    st.sampled_from([SESSIONS, USERS, LABELS, CONVERSATIONS, "dayone.runs"]),
     st.lists(st.binary(max_size=30) | st.tuples(st.integers(0, 2000), st.integers(0, 255)), max_size=5),
 )
 def test_any_bytes_on_the_other_topics_too(topic: str, changes: list[Any]) -> None:

@@ -20,7 +20,7 @@ from sinks.source import MemorySource
 from sinks.store import Store
 from sinks.telemetry import Telemetry
 from sinks.vocabulary import vocabulary_of
-from tests.sinks.making import EVENTS, LABELS, SESSIONS, USERS, events, manifest, tiny_pack
+from tests.sinks.making import CONVERSATIONS, EVENTS, LABELS, SESSIONS, USERS, events, manifest, tiny_pack
 from tests.sinks.test_daemon import QUICK
 
 pytestmark = pytest.mark.timeout(240)
@@ -53,7 +53,7 @@ class Cluster:
 
     def __init__(self, opening: Callable[[], Store]) -> None:
         self.topics: dict[tuple[str, int], list[tuple[bytes | None, bytes | None]]] = {(RUNS, 0): []}
-        for topic in (EVENTS, SESSIONS, USERS, LABELS):
+        for topic in (EVENTS, SESSIONS, USERS, LABELS, CONVERSATIONS):
             for partition in range(PARTITIONS):
                 self.topics[topic, partition] = []
         self.coordinator = MemoryCoordinator(MemorySource(topics=self.topics))

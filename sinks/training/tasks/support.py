@@ -6,8 +6,8 @@ text. With `view=preferences` one row per answer that has a worse twin: `chosen`
 message each, `flaw` names what is wrong with the second.
 
 The system message holds the help texts that the assistant was shown when it answered: those that a search by words
-finds for what the user had written by then. So a model learns to answer from texts that it is given, and to name them, which
-survives a change of the texts; `system=none` leaves them out, for a model that should know them by heart.
+finds for what the user had written by then. So a model learns to answer from texts that it is given, and to name them,
+which survives a change of the texts; `system=none` leaves them out, for a model that should know them by heart.
 
 Conversations that an audit did not pass (what was said is in no help text, the user gave up, somebody begged) are left
 out, unless `conversations=all`: then `passed` tells them apart.

@@ -33,6 +33,17 @@ def rows_of(task: str, **options: str) -> Rows:
     return _rows(task, tuple(options.items()))
 
 
+@lru_cache
+def troubled() -> Store:
+    """A store in which much goes wrong, so that many write to support."""
+    return filled_store("shop", users=300, days=16, problem_rate=10.0)
+
+
+def talks(**options: str) -> Rows:
+    chosen = options_of(task_of("support"), options)
+    return load_sets(troubled(), task_of("support"), chosen, None, (), Split(valid=0, test=0))[0].to_pylist()
+
+
 def asked(sql: str) -> Rows:
     return store().query(sql).to_pylist()
 
@@ -125,10 +136,52 @@ def test_an_intent_is_asked_for_after_one_two_four_events() -> None:
     assert len(rows_of("intent", beginnings="whole")) == len(truth)
 
 
+def test_every_answer_that_passed_is_a_chat() -> None:
+    told = troubled().query(
+        "SELECT conversation_id, turn, role, text, cited, time FROM messages "
+        "SEMI JOIN (FROM conversations WHERE passed) USING (conversation_id) ORDER BY conversation_id, turn"
+    ).to_pylist()
+    said = {(row["conversation_id"], row["turn"]): row for row in told}
+    rows = talks()
+    answers = [key for key, row in said.items() if row["role"] == "assistant"]
+    (late,) = troubled().query("SELECT max(time) AS at FROM events").to_pylist()
+    assert 50 < len(rows) <= len(answers)
+    for row in rows:
+        key, before = (row["conversation_id"], row["turn"]), said[row["conversation_id"], row["turn"] - 1]
+        assert row["answer"] == said[key]["text"] and row["help_ids"] == said[key]["cited"]
+        assert row["time"] == before["time"] < late["at"] and row["passed"]
+        system, *spoken = row["prompt"]
+        assert system["role"] == "system" and spoken[-1] == {"role": "user", "content": before["text"]}
+        assert [turn["role"] for turn in spoken] == ["user", "assistant"] * (len(spoken) // 2) + ["user"]
+        assert row["user_messages"] == (len(spoken) + 1) // 2
+        assert row["messages"] == [*row["prompt"], {"role": "assistant", "content": row["answer"]}]
+        for id_ in row["help_ids"]:
+            assert f"\n[{id_}] " in system["content"] and f"[{id_}]" in row["answer"]
+    alone = talks(system="none")
+    assert [row["prompt"] for row in alone] == [row["prompt"][1:] for row in rows]
+    everything = talks(conversations="all")
+    assert {row["outcome"] for row in everything if not row["passed"]} == {"given_up"}
+
+
+def test_every_worse_twin_is_a_preference() -> None:
+    rows = talks(view="preferences", conversations="all")
+    told = troubled().query("SELECT conversation_id, turn, flaw, text FROM rejected_answers").to_pylist()
+    worse = {(row["conversation_id"], row["turn"]): row for row in told}
+    chats = {(row["conversation_id"], row["turn"]): row for row in talks(conversations="all")}
+    assert 50 < len(rows) <= len(worse)
+    for row in rows:
+        key = row["conversation_id"], row["turn"]
+        assert row["rejected"] == [{"role": "assistant", "content": worse[key]["text"]}]
+        assert row["chosen"] == [{"role": "assistant", "content": chats[key]["answer"]}] != row["rejected"]
+        assert row["flaw"] == worse[key]["flaw"] and row["prompt"] == chats[key]["prompt"]
+    assert {row["flaw"] for row in rows} == {"ungrounded", "evasive", "grovelling", "wrong_policy", "too_long"}
+
+
 @pytest.mark.parametrize(
     ("task", "option", "said"),
     [("anomaly", {"step": "9"}, "leave events out"), ("churn", {"decided_by": "luck"}, "--option decided_by"),
-     ("ranking", {"view": "x"}, "view"), ("conversion", {"events": "0"}, "--option events")],
+     ("ranking", {"view": "x"}, "view"), ("conversion", {"events": "0"}, "--option events"),
+     ("support", {"view": "pairs"}, "view")],
 )  # fmt: skip
 def test_an_option_out_of_bounds_is_refused(task: str, option: dict[str, str], said: str) -> None:
     with pytest.raises(TrainingError, match=said):
