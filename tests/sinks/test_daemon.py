@@ -130,7 +130,7 @@ def test_what_came_while_it_looked_is_drained_as_well(monkeypatch: pytest.Monkey
     async def slowly(timeout: float) -> Cluster:
         answer = await described(timeout)
         source.batch_rows = 7
-        if sum(sink.report.rows.values()) == 40 and not late:
+        if sum(sink.report.rows.values()) == 45 and not late:
             late.extend(session_events(5))
             source.append(EVENTS, 1, *late)
             sink.request_stop("SIGTERM")
