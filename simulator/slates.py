@@ -126,6 +126,7 @@ def grant(items: I32, wishes: I32, size: I64, examination: F64, key: U64) -> I32
     kept = (items[:, :, None] == wishes[:, None, :]).any(axis=2) & (items >= 0)
     # the exponential race: places in the order of random times, of which those that are looked at more come earlier
     race = exponential(fold(key[:, None], _SLOT + slot[None, :])) / np.maximum(examination, 1e-9)
+    race = np.where(items >= 0, race, 1e6 + slot)  # empty places come last, and one after the other: a list has no gaps
     race[kept | ~inside] = np.inf
     order = np.argsort(race, axis=1, kind="stable")
     free = np.isfinite(race).sum(axis=1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from simulator.slates import propensity_codes, propensity_table
+from personas.randomness import fold
+from simulator.slates import grant, propensity_codes, propensity_table
 from tests.runs import PACKS, course, pack_of
 
 
@@ -36,3 +37,19 @@ def test_the_probabilities_of_a_position_add_up_to_one(name: str) -> None:
     there = slates["items"] >= 0
     assert np.allclose((ranked + (candidates - 1) * other)[there], 1.0, atol=2e-6)
     assert (ranked[there] >= other[there]).all()
+
+
+def test_granted_items_are_shown_once_without_gaps_and_most_where_people_look() -> None:
+    count, size = 4000, 6
+    items = np.tile(np.array([10, 11, 12, -1, -1, -1, -1, -1], dtype=np.int32), (count, 1))
+    wishes = np.full((count, 8), -1, dtype=np.int32)
+    wishes[:, :2] = [7, 11]
+    wishes[::2, 2:6] = [1, 2, 3, 4]
+    examination = np.tile(0.5 ** np.arange(8), (count, 1))
+    key = fold(np.uint64(5), np.arange(count))
+    granted = grant(items, wishes, np.full(count, size), examination, key)
+    assert (granted[:, 1] == 11).all(), "what is shown already stays where it is"
+    assert ((granted == 7).sum(axis=1) == 1).all() and (granted[:, size:] == -1).all()
+    assert (np.diff((granted >= 0).astype(int), axis=1) <= 0).all(), "no gaps"
+    assert all((granted[::2] == wish).any(axis=1).all() for wish in (1, 2, 3, 4)), "as many as there are places"
+    assert (granted[1::2, 0] == 7).sum() > 3 * (granted[1::2, 2] == 7).sum() > 0

@@ -63,7 +63,8 @@ class DriftGate:
         [rate] = [row["value"] for row in declared if row["measure"] == "sessions_per_week"]
         others = {
             row["run_id"] for row in store.query(
-                "SELECT run_id FROM runs WHERE pack_fingerprint NOT IN ('', ?)", [declared[0]["pack_fingerprint"]]
+                "SELECT run_id FROM runs WHERE pack_fingerprint NOT IN ('', ?) OR generator = 'twin'",
+                [declared[0]["pack_fingerprint"]],
             ).to_pylist()
         }  # fmt: skip
         seen: dict[str, dict[int, int]] = {}
@@ -83,7 +84,8 @@ class DriftGate:
                 highest = max(highest, figure)
                 if figure > threshold:
                     found.append(Found(run, figure, words))
-        note = f"too few sessions, or of another version of the pack: {', '.join(skipped)}" if skipped else ""
+        why = "too few sessions, of another version of the pack, or twins, who come as real users came"
+        note = f"{why}: {', '.join(skipped)}" if skipped else ""
         return highest, worst(found), note
 
 
