@@ -15,6 +15,7 @@ from typer.main import get_group
 import personas.cli
 import simulator.cli
 import sinks.cli
+import sinks.proof.cli
 import sinks.training.cli
 from personas.errors import EXIT_CODES, DayoneError
 
@@ -27,6 +28,7 @@ ROOMS = {
     "When they come, and what they do": simulator.cli.app,
     "What we keep": sinks.cli.app,
     "What models learn from": sinks.training.cli.app,
+    "What that is worth": sinks.proof.cli.app,
     "Everywhere": everywhere,
 }
 

@@ -26,8 +26,8 @@ from personas.provenance import dayone_version, fingerprint
 from sinks.batch import FINAL
 
 #: What an entry can tell of: a run (of a shard, or of core data), a training set that was built or exported, what a
-#: gate said, a run put aside or let in again.
-Action = Literal["run", "build", "export", "gate", "quarantine", "release"]
+#: gate said, a proof, a run put aside or let in again.
+Action = Literal["run", "build", "export", "gate", "proof", "quarantine", "release"]
 #: Actions that change what a build would make. The last of them is what a manifest remembers as its anchor: building
 #: adds an entry, too, and must not change what the next build of the same data writes.
 ABOUT_DATA = ("run", "quarantine", "release")

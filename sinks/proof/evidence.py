@@ -88,8 +88,8 @@ class Evidence:
         )
 
     def weights(self, log: Log) -> Weights:
-        """Bootstrap weights of the users of a log; computed once."""
-        return self.once(("weights", id(log)), lambda: replicates(log, self.seed, self.replicates))
+        """Bootstrap weights of the users of a log; computed once. The log is kept, so that its id stays its own."""
+        return self.once(("weights", id(log)), lambda: (log, replicates(log, self.seed, self.replicates)))[1]
 
     def next_event(self, kind: Kind) -> tuple[Means, Means]:
         """Hits and log-likelihoods of each arm on the next event or end."""

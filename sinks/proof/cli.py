@@ -1,0 +1,116 @@
+"""The command `prove`. Options in, files out, errors of ours on standard error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from personas.console import told_errors
+from personas.errors import SettingsError
+
+if TYPE_CHECKING:
+    from sinks.proof.record import Proof
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.command()
+def prove(
+    synthetic: Annotated[
+        str | None, typer.Argument(help="The synthetic log: a file of events, a store, or a training set.")
+    ] = None,
+    core: Annotated[str | None, typer.Option(metavar="LOG", help="Real events that the model may have seen.")] = None,
+    holdout: Annotated[str | None, typer.Option(metavar="LOG", help="Real events that no model has seen.")] = None,
+    real: Annotated[
+        str | None, typer.Option(metavar="LOG", help="Real events, split by a hash of the user into both.")
+    ] = None,
+    out: Annotated[str, typer.Option(metavar="DIR", help="Where proof.html and proof.json go.")] = "proof",
+    gate: Annotated[
+        str | None, typer.Option(metavar="FILE", help="YAML: bounds; exit code 9 if one is missed.")
+    ] = None,
+    map_file: Annotated[
+        str | None, typer.Option("--map", metavar="FILE", help="YAML: how real logs call things.")
+    ] = None,
+    conversion: Annotated[
+        str | None, typer.Option(metavar="EVENT", help="The event that the product lives on.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", metavar="MEASURE", help="Only this measure.")] = None,
+    run: Annotated[list[str] | None, typer.Option(metavar="RUN", help="Only this run of a store.")] = None,
+    store: Annotated[str | None, typer.Option(metavar="FILE", help="The store of a training set's runs.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="For samples and bootstrap.")] = 0,
+    replicates: Annotated[int, typer.Option(min=20, max=10_000, help="Bootstrap replicates.")] = 200,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of proof.json, and end.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the proof as JSON.")] = False,
+) -> None:
+    """Prove what a synthetic log is worth, on real users that no model has seen: proof.html and proof.json."""
+    with told_errors():
+        import json
+        from pathlib import Path
+
+        from personas.console import progress_of
+        from personas.core.mapping import CoreMap, load_map
+        from sinks.proof.extra import needed
+
+        needed()
+        if schema:
+            from sinks.proof.record import Proof
+
+            typer.echo(json.dumps(Proof.model_json_schema(), indent=1))
+            return
+        if synthetic is None:
+            raise SettingsError("SYNTHETIC is missing.", hint="dayone prove synthetic.parquet --real events.parquet")
+        if (real is not None and (core or holdout)) or (core is None) != (holdout is None):
+            raise SettingsError(
+                "Real logs come as --core and --holdout, both of them, or as one with --real.",
+                hint="Without any, a proof says 'synthetic only'.",
+            )
+        from sinks.proof.auditing import noted
+        from sinks.proof.gates import load_rules, require
+        from sinks.proof.proving import Wish, split
+        from sinks.proof.proving import prove as prove_logs
+        from sinks.proof.reading import read_log, read_synthetic
+        from sinks.proof.record import PAGE
+        from sinks.proof.registry import named_metrics
+        from sinks.proof.writing import write_proof
+        from sinks.settings import load_settings
+
+        place = load_settings(store=store).place
+        rules = load_rules(Path(gate)) if gate else ()
+        mapping = load_map(Path(map_file)) if map_file else CoreMap()
+        wish = Wish(seed, replicates, conversion or mapping.conversion, named_metrics(only or ()), rules)
+        reads = {"synthetic": read_synthetic(synthetic, CoreMap(), place, run or ())}
+        if real is not None:
+            reads["core"], reads["holdout"] = split(read_log(real, mapping, "--real "))
+        elif core is not None and holdout is not None:
+            reads["core"] = read_log(core, mapping, "--core ")
+            reads["holdout"] = read_log(holdout, mapping, "--holdout ")
+        with progress_of("Proving", quiet=as_json) as progress:
+            proof, _ = prove_logs(reads, wish, progress)
+        write_proof(proof, Path(out))
+        if reads["synthetic"].place is not None:
+            noted(reads["synthetic"].place, proof, Path(out))
+        if as_json:
+            typer.echo(proof.model_dump_json())
+        else:
+            _tell(proof, Path(out) / PAGE)
+        require(proof.gates, Path(out) / PAGE)
+
+
+def _tell(proof: Proof, page: object) -> None:
+    group = ""
+    for figure in sorted(
+        proof.figures, key=lambda each: ("utility", "fidelity", "diversity", "privacy").index(each.group)
+    ):
+        if figure.group != group:
+            group = figure.group
+            typer.echo(f"{group}:")
+        value, floor = figure.value, figure.floor
+        between = "" if value.low is None or value.high is None else f" [{value.low:.3f}, {value.high:.3f}]"
+        fresh = "" if floor is None or floor.value is None else f"  (a fresh real sample: {floor.value:.3f})"
+        typer.echo(f"  {figure.metric:30} {value.value or 0.0:8.3f}{between}{fresh}")
+    for note in proof.notes:
+        typer.echo(f"note: {note}")
+    for gate in proof.gates:
+        typer.echo(f"gate {gate.metric}: {gate.rule}: {'passed' if gate.passed else 'FAILED'}")
+    typer.echo(f"{proof.checked}; {page}")
