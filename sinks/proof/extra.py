@@ -1,4 +1,4 @@
-"""Proofs need scikit-learn and SciPy, which are an extra. Says so where they are missing."""
+"""Proofs need scikit-learn, which is an extra. Says so where it is missing."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from personas.errors import ProofError
 
 
 def needed() -> None:
-    """ProofError where scikit-learn or SciPy is not installed."""
-    missing = [name for name in ("sklearn", "scipy") if find_spec(name) is None]
-    if missing:
+    """ProofError where scikit-learn is not installed."""
+    if find_spec("sklearn") is None:
         raise ProofError(
-            f"A proof trains models, and needs {' and '.join(missing)}, which are not installed.",
-            hint="Install them: pip install 'dayone[proof]'",
+            "A proof trains models, and scikit-learn is not installed.", hint="Install it: pip install 'dayone[proof]'"
         )
