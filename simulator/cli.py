@@ -115,6 +115,20 @@ def explain(
     explain_command(pack, users, days, start_of(start), json_output)
 
 
+@app.command()
+def local_llm(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: any.")] = 8100,
+    model: Annotated[Path | None, typer.Option(help="A model in GGUF format; without it, SmolLM2.")] = None,
+    slots: Annotated[int, typer.Option(min=1, max=64, help="Answers written at the same time.")] = 2,
+    context: Annotated[int, typer.Option(min=256, help="Tokens of prompt and answer together.")] = 4096,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads to compute with; all cores by default.")] = None,
+) -> None:
+    """Run a small language model on this machine, for agents without a key; prints what to export."""
+    from simulator.local_llm.commands import local_llm_command
+
+    local_llm_command(port, model, slots, context, threads)
+
+
 app.add_typer(twins)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -87,3 +88,21 @@ def postgres() -> Iterator[Server]:
 
     with server() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def local_llm() -> Iterator[str]:
+    """The address of a real, small language model behind the Messages API (one per xdist worker). Skips where it is
+    not installed; with CI=true in the environment that is a failure."""
+    from personas.errors import TutorError
+    from simulator.local_llm.llama import Llama
+    from simulator.local_llm.server import MessagesServer
+
+    try:
+        llama = Llama(None, slots=2, context=4096, threads=1)
+    except TutorError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no local language model: `make model` installs one ({error.message})")
+    with MessagesServer(llama.complete, llama.name, slots=2) as server:
+        yield server.url

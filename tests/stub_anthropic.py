@@ -26,6 +26,7 @@ from typing import Any
 
 from aiohttp import web
 
+from personas.errors import SettingsError
 from simulator.agents.fakes import random_instance
 from simulator.agents.language import Usage
 from simulator.agents.prices import shipped_prices
@@ -293,8 +294,10 @@ def check_parameters(body: dict[str, Any]) -> None:
     for name in ("model", "max_tokens", "messages"):
         if name not in body:
             raise Wrong(f"{name}: Field required")
-    if body["model"] not in shipped_prices().entries:
-        raise Wrong(f"model: {body['model']}", 404)
+    try:
+        shipped_prices()[body["model"]]
+    except SettingsError:
+        raise Wrong(f"model: {body['model']}", 404) from None
     if not body["messages"] or body["messages"][0]["role"] != "user" or body["messages"][-1]["role"] != "user":
         raise Wrong("messages: the conversation must begin and end with a user message")
     if any(not part["content"] for part in body["messages"]):

@@ -46,6 +46,7 @@ HOMES = {
     "faststream": ("simulator/control.py", "sinks/subscriber.py"),
     "kafka": ("simulator/topic_admin.py", "simulator/producer.py", "simulator/sender.py"),
     "prometheus_client": ("simulator/telemetry.py", "sinks/telemetry.py"),
+    "xllamacpp": ("simulator/local_llm/llama.py",),
     "pydantic_settings": ("simulator/settings.py", "sinks/settings.py"),
 }
 

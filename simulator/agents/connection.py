@@ -24,7 +24,7 @@ class TutorSettings(BaseModel):
     tutor_model: str = Field(DEFAULT_MODEL, min_length=1, description="The language model that plays the agents")
     tutor_prices: Path | None = Field(None, description="A file with prices, before those that Dayone knows")
     tutor_calls: int = Field(32, ge=1, le=1000, description="Calls under way at once, at most")
-    tutor_timeout_seconds: float = Field(60.0, gt=0, le=3600, description="Seconds to wait for one answer")
+    tutor_timeout_seconds: float = Field(120.0, gt=0, le=3600, description="Seconds to wait for one answer")
     tutor_recordings: Path | None = Field(None, description="A folder to keep the model's answers in")
     tutor_recording_mode: Literal["record", "replay", "auto"] = Field(
         "auto", description="record, replay (ask nobody), or auto (ask for what is not recorded)"

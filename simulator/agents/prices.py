@@ -80,7 +80,8 @@ class ModelEntry(Rates):
 
 
 class PriceTable:
-    """The models that are known, by name. A dated name (`claude-haiku-4-5-20251001`) is priced as the one without."""
+    """The models that are known, by name. A dated name (`claude-haiku-4-5-20251001`) is priced as the one without; an
+    entry that ends with a slash is for all names that begin with it."""
 
     def __init__(self, entries: Mapping[str, ModelEntry]) -> None:
         self.entries = dict(entries)
@@ -98,7 +99,8 @@ class PriceTable:
 
     def find(self, model: str) -> ModelEntry | None:
         """The entry of a model, where there is one."""
-        return self.entries.get(model) or self.entries.get(re.sub(r"-\d{8}$", "", model))
+        names = (model, re.sub(r"-\d{8}$", "", model), model.partition("/")[0] + "/")
+        return next((self.entries[name] for name in names if name in self.entries), None)
 
     def with_file(self, path: Path) -> PriceTable:
         """This table with the entries of a file before its own."""

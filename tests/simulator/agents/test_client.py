@@ -83,7 +83,7 @@ async def fails(model: AnthropicModel, asked: Request) -> TutorError:
 
 
 @pytest.mark.parametrize("name", ["claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5", "claude-haiku-4-5",
-                                  "smollm2-135m-instruct"])  # fmt: skip
+                                  "local/SmolLM2"])  # fmt: skip
 def test_every_kind_of_model_is_asked_in_a_form_that_it_takes(stub: StubAnthropic, name: str) -> None:
     answers: list[Answer] = []
 
@@ -101,7 +101,7 @@ def test_every_kind_of_model_is_asked_in_a_form_that_it_takes(stub: StubAnthropi
     assert sum(answer.dollars for answer in answers) == pytest.approx(model.budget.spent)
     body = stub.bodies[0]
     assert [("cache_control" in block) for block in body["system"]] == [True, True]
-    assert ("tools" in body) == (name == "smollm2-135m-instruct")
+    assert ("tools" in body) == (name == "local/SmolLM2")
     assert "temperature" not in body
 
 

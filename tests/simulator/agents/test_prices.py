@@ -50,6 +50,7 @@ def test_no_bill_exceeds_the_bound(text: str) -> None:
 def test_a_dated_name_is_priced_like_the_model() -> None:
     prices = shipped_prices()
     assert prices["claude-haiku-4-5-20251001"] is prices["claude-haiku-4-5"]
+    assert prices["local/SmolLM2-135M-Instruct.Q4_1"].output == 0
     assert prices[DEFAULT_MODEL].output == min(entry.output for entry in prices.entries.values() if entry.output)
 
 
