@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from simulator.agents.prompt import data
 
@@ -30,7 +31,9 @@ class Step:
     problem: str = ""
     words: str = ""
 
-    def __str__(self) -> str:
+    @cached_property
+    def line(self) -> str:
+        """The step as text."""
         about = f" “{data(self.about, LONGEST_TITLE)}”" if self.about else ""
         wrote = f", wrote: “{data(self.words, LONGEST_TITLE)}”" if self.words else ""
         went_wrong = f" - went wrong: {self.problem}" if self.problem else ""
@@ -65,10 +68,8 @@ class Memory:
         """The steps of the visit under way as text."""
         if not self.steps:
             return "nothing yet"
-        left_out = len(self.steps) - LAST_STEPS
-        lines = [f"{left_out + place + 1 if left_out > 0 else place + 1}. {step}" for place, step in
-                 enumerate(self.steps[-LAST_STEPS:])]  # fmt: skip
-        return "\n".join(lines)
+        first = max(0, len(self.steps) - LAST_STEPS)
+        return "\n".join(f"{first + place}. {step.line}" for place, step in enumerate(self.steps[first:], start=1))
 
 
 def summary_of(steps: list[Step], *, intent: str, reached: bool, converted: bool) -> str:
@@ -80,7 +81,7 @@ def summary_of(steps: list[Step], *, intent: str, reached: bool, converted: bool
     wrong = sorted({step.problem for step in steps if step.problem})
     trouble = f"; went wrong: {', '.join(wrong)}" if wrong else ""
     end = "; got what was wanted" if reached else "; left without it"
-    return data(f"came for {intent}; {done}{about}{trouble}{end}{' (converted)' if converted else ''}", LONGEST_LINE)
+    return f"came for {intent}; {done}{about}{trouble}{end}{' (converted)' if converted else ''}"[:LONGEST_LINE]
 
 
 def _ago(milliseconds: int) -> str:

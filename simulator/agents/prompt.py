@@ -83,8 +83,9 @@ def data(text: str, longest: int = 400) -> str:
 
 def plain(text: str, longest: int) -> str:
     """Text on one line, without control and invisible formatting characters, of at most `longest` characters."""
-    seen = "".join(" " if character in "\n\r\t" else character for character in text if _visible(character))
-    line = " ".join(seen.split())
+    if not text.isprintable() or not text.isascii():
+        text = "".join(" " if character in "\n\r\t" else character for character in text if _visible(character))
+    line = " ".join(text.split())
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
 

@@ -200,6 +200,8 @@ def _open_to_read(path: Path) -> sqlite3.Connection:
 def _opened(address: str) -> sqlite3.Connection:
     database = sqlite3.connect(address, timeout=30, isolation_level=None, uri=True)
     try:
+        database.execute("PRAGMA mmap_size = 268435456")
+        database.execute("BEGIN")  # one view of the file for all questions: a lock for each takes longer than reading
         database.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except sqlite3.Error:
         database.close()

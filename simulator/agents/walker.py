@@ -73,7 +73,7 @@ class _Question:
     user: int
     offer: Offer
     message: str
-    key: U64
+    samples: list[int]
 
 
 class Walker:
@@ -141,6 +141,7 @@ class Walker:
         choices = Choices.blank(len(pool))
         choices.event[:] = self._leave
         self._observe(pool)
+        samples = self._samples(key)
         questions: list[_Question] = []
         down: list[int] = []
         for row in np.flatnonzero(~pool.over).tolist():
@@ -155,7 +156,7 @@ class Walker:
                     choices.event[row] = offer.events[offer.forced]
                 else:
                     message = self._message(pool, row, int(situation[row]))
-                    questions.append(_Question(row, user, offer, message, key[row : row + 1]))
+                    questions.append(_Question(row, user, offer, message, samples[row]))
         if questions:
             self._ask(questions, choices, down, pool)
         self._fall_back(pool, situation, key, choices, down)
@@ -241,8 +242,15 @@ class Walker:
             schema_name="move",
             answer_schema=question.offer.exact_schema if self.rules.exact else self._schema,
             max_tokens=self.rules.max_tokens,
-            sample=int(fold(fold(question.key, SAMPLE), attempt)[0] >> np.uint64(12)),
+            sample=question.samples[attempt],
         )
+
+    def _samples(self, key: U64) -> list[list[int]]:
+        """[n, refusals]: what tells the questions of each row, and their repetitions, apart from all others: 52 bits of
+        the step's random key."""
+        own = fold(key, SAMPLE)
+        columns = [fold(own, attempt) >> np.uint64(12) for attempt in range(self.rules.refusals)]
+        return [list(row) for row in np.stack(columns, axis=1).tolist()]
 
     def _message(self, pool: Pool, row: int, situation: int) -> str:
         memory, screens = self._memory(int(pool.user[row])), self.screens
