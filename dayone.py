@@ -57,14 +57,11 @@ class FrontDoor(TyperGroup):
 
 def front_door() -> typer.Typer:
     """The whole program: every room's commands at the top level."""
+    about = "Plays out the first months of a product that has no users yet. Begin with: dayone demo"
     app = typer.Typer(
-        cls=FrontDoor,
-        help="Plays out the first months of a product that has no users yet. Begin with: dayone demo",
-        epilog=EXIT_CODES,
-        no_args_is_help=True,
-        rich_markup_mode=None,
+        cls=FrontDoor, help=about, epilog=EXIT_CODES, no_args_is_help=True, rich_markup_mode=None,
         pretty_exceptions_enable=False,
-    )
+    )  # fmt: skip
     app.callback()(options)
     for room in ROOMS.values():
         app.add_typer(room)
