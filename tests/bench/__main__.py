@@ -3,6 +3,7 @@
 Parts: simulator, sink, readers, end_to_end, memory; all of these where none is named. And resume, which takes some
 minutes: ten million events are sent before the run is killed and started again. And shards, which needs Apache Kafka
 (Java and Maven): the same run by one, two and four simulators. And lake: one, two and four processes write one. And
+agents: 100,000 decisions of a language model that answers at once, one process. And
 training: next_event sets of stores of one to ten million events. Exit
 code 0 when everything could be measured, whether a goal was met or not; 1 when something could not.
 """
@@ -15,12 +16,12 @@ import time
 from collections.abc import Callable
 
 from personas.errors import DayoneError
-from tests.bench import days, lake, reading, resuming, sharding, storing, training, whole
+from tests.bench import asking, days, lake, reading, resuming, sharding, storing, training, whole
 from tests.bench.figures import Figure, as_json, machine, show
 from tests.bench.processes import BenchError
 from tests.bench.simulating import figures_of, filled_broker
 
-EXTRA = ("resume", "shards", "lake", "training")
+EXTRA = ("agents", "resume", "shards", "lake", "training")
 PARTS = ("simulator", "sink", "readers", "end_to_end", "memory")
 
 
@@ -44,6 +45,9 @@ def measure(parts: list[str], options: argparse.Namespace, say: Callable[[str], 
     if "memory" in parts:
         say(f"memory: {options.memory_users:,} users for {' and '.join(map(str, days.DAYS))} virtual days")
         found += days.measure(options.memory_users)
+    if "agents" in parts:
+        say(f"agents: {options.decisions:,} decisions of a language model that answers at once")
+        found += asking.measure(options.decisions)
     if "resume" in parts:
         say(f"resume: {options.resume_events:,} events, a kill, and three starts of the same command")
         found += resuming.measure(options.resume_users, options.resume_days, options.resume_events, say)
@@ -74,6 +78,7 @@ def main() -> int:
         "--training-events", type=int, nargs="+", default=[1_000_000, 3_000_000, 10_000_000],
         help="sizes of the stores of the training part",
     )  # fmt: skip
+    parser.add_argument("--decisions", type=int, default=100_000, help="decisions of the agents part")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     options = parser.parse_args()
     unknown = sorted(set(options.parts) - {*PARTS, *EXTRA})

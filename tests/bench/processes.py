@@ -71,7 +71,7 @@ def run(
 
 def call(module: str, **order: Any) -> dict[str, Any]:
     """Run a module of the bench in a process of its own, with an order; the answer is its last line, JSON."""
-    outcome = run("-m", module, json.dumps(order))
+    outcome = run("-m", module, json.dumps(order), timeout=3600.0)
     answer: dict[str, Any] = json.loads(outcome.stdout.strip().splitlines()[-1])
     return answer
 
