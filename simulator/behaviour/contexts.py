@@ -25,11 +25,13 @@ class Contexts:
     """N rows, sorted by context, of U contexts. Per context: `column` [U, K] the moves (-1: none), `offset` [U, K] the
     logarithm of the base's weights, without traits and tiredness (-inf: no move), `is_bag` where the weight is
     multiplied by the appeal of the item in focus, `keys` what it is (screen included; problem -1: none; last -1:
-    nothing before), `reached`. Per row: `context`, `chosen` (a place among the moves), `weight`, `features` [N, T],
-    logarithms of `tired` and `appeal`. `sizes` are those of the keys, `moves` E + 1, `fatigue` the base's."""
+    nothing before), `reached`. Per row: `order` its place in the traces, `context`, `chosen` (a place among the moves),
+    `weight`, `features` [N, T], logarithms of `tired` and `appeal`. `middle` [P, T] is where features are counted from,
+    `traits` and `fatigue` are the base's; `sizes` are those of the keys, `moves` E + 1."""
 
     middle: F64
     traits: F64
+    order: I64
     context: I64
     chosen: I64
     weight: F64
@@ -82,6 +84,7 @@ def arrange(traces: Traces, base: Behaviour, world: World) -> Contexts:
     return Contexts(
         middle=middle,
         traits=base.traits,
+        order=order,
         context=context,
         chosen=chosen,
         weight=traces.weight[order].astype(np.float64),

@@ -34,12 +34,12 @@ _COUNTS = np.geomspace(1.0, 1e5, 60)
 
 @dataclass(frozen=True)
 class Fitted:
-    """A Behaviour fitted to traces. `doubt` [P, G, S, E+1] is the posterior variance of the logarithm of each weight of
-    `next_event`; `weights` tells, for each factor, how much it learnt; `unexplained` counts decisions left out because
-    nobody may decide so (see `explained`)."""
+    """A Behaviour fitted to traces, and how: `moves` has the effects on the next event with their posterior variances;
+    `weights` tells, for each factor, how much it learnt; `unexplained` counts decisions left out because nobody may
+    decide so (see `explained`)."""
 
     behaviour: Behaviour
-    doubt: F64
+    moves: MovesFit
     weights: dict[str, dict[str, float]]
     unexplained: int
 
@@ -93,7 +93,7 @@ def _fit(
         learnt = replace(learnt, intents=table)
         determined = _share(count, concentration)
         weights["intents"] = {"touched": len(count), "determined": determined, "spread": concentration**-0.5}
-    return Fitted(learnt, _doubt(moves, world), weights, len(usable) - len(traces))
+    return Fitted(learnt, moves, weights, len(usable) - len(traces))
 
 
 def with_moves(base: Behaviour, found: MovesFit, contexts: Contexts, world: World) -> Behaviour:
@@ -135,10 +135,6 @@ def _added_up(of: dict[str, F64], screens: I64) -> F64:
         + of["intent"][None, :, None]
         + (of["event"] + of["screen"][screens] + of["situation"])[None, None]
     )
-
-
-def _doubt(found: MovesFit, world: World) -> F64:
-    return _added_up({name: block.uncertainty for name, block in found.blocks.items()}, _screens(world))
 
 
 def _share(count: F64, prior_count: float) -> float:

@@ -77,9 +77,9 @@ class MovesFit:
     log_loss: float
 
 
-class _Problem:
-    """The posterior as a function of the effects of all blocks, one after another in one vector. A *move* is a context
-    and an event that may happen in it; `design` [moves, effects] says which effects each move is the sum of."""
+class Design:
+    """The effects of all blocks, one after another in one vector, and how likely traces are under them. A *move* is a
+    context and an event that may happen in it; `design` [moves, effects] says which effects each move is the sum of."""
 
     def __init__(self, contexts: Contexts) -> None:
         from scipy.sparse import csr_array
@@ -165,7 +165,7 @@ def fit_moves(contexts: Contexts, tell: Callable[[int, int], None] = lambda done
     """The effects that the traces speak for. `tell` hears of each round."""
     from scipy.optimize import minimize  # takes a third of a second
 
-    problem = _Problem(contexts)
+    problem = Design(contexts)
     variance = np.full(len(BLOCKS), FIRST_VARIANCE)
     effects = np.zeros(problem.count)
     before, _ = problem.evaluate(effects)
@@ -194,7 +194,7 @@ def fit_moves(contexts: Contexts, tell: Callable[[int, int], None] = lambda done
     return MovesFit(_blocks(problem, effects, curvature, variance), before / total, loss / total)
 
 
-def _blocks(problem: _Problem, effects: F64, curvature: F64, variance: F64) -> dict[str, BlockFit]:
+def _blocks(problem: Design, effects: F64, curvature: F64, variance: F64) -> dict[str, BlockFit]:
     found = {}
     for number, name in enumerate(BLOCKS):
         mine = problem.part[name]

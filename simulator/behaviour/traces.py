@@ -84,7 +84,7 @@ class Traces:
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) over all arrays."""
-        return fingerprint_of(self._arrays())
+        return fingerprint_of(self.arrays())
 
     def of_sessions(self, keep: npt.NDArray[np.bool_]) -> Traces:
         """The sessions for which `keep` [sessions] is true, numbered anew in the same order."""
@@ -95,6 +95,11 @@ class Traces:
         columns["session"] = (np.cumsum(keep) - 1)[columns["session"]]
         moved = {field.name: getattr(chosen, field.name) for field in fields(Choices)} | {"row": place[chosen.row]}
         return Traces(**columns, choices=Choices(**moved))
+
+    def of_rows(self, rows: npt.NDArray[np.int64]) -> Traces:
+        """The given decisions by themselves, in the sessions that they had; without the choices of items."""
+        nothing = self.choices.only(np.zeros(0, dtype=np.int64))
+        return Traces(**{name: getattr(self, name)[rows] for name in COLUMNS}, choices=nothing)
 
     @staticmethod
     def join(parts: Sequence[Traces]) -> Traces:
@@ -108,7 +113,8 @@ class Traces:
         choices["row"] = choices["row"] + np.repeat(rows, [len(one) for one in of])
         return Traces(**columns, choices=Choices(**choices))
 
-    def _arrays(self) -> Arrays:
+    def arrays(self) -> Arrays:
+        """All arrays by name, for a file."""
         choices = {f"{CHOICE}{field.name}": getattr(self.choices, field.name) for field in fields(Choices)}
         return {name: getattr(self, name) for name in COLUMNS} | choices
 
@@ -137,13 +143,13 @@ def no_traces(pack: Pack) -> Traces:
 def save_traces(path: Path, traces: Traces, pack: Pack) -> None:
     """Write traces to a file (.npz) that also says which pack their numbers refer to."""
     header = np.frombuffer(json.dumps({"pack_fingerprint": pack.fingerprint}).encode(), dtype=np.uint8)
-    save_arrays(path, traces._arrays() | {HEADER: header})
+    save_arrays(path, traces.arrays() | {HEADER: header})
 
 
 def load_traces(path: Path, pack: Pack) -> Traces:
     """Read traces. StudentError when the file is damaged, or belongs to another pack or version of it."""
     arrays = load_arrays(path)
-    if missing := sorted({HEADER, *no_traces(pack)._arrays()} - set(arrays)):
+    if missing := sorted({HEADER, *no_traces(pack).arrays()} - set(arrays)):
         hint = "It was not written as traces, or by another version: make it again."
         raise StudentError(f"{path} holds no traces: {', '.join(missing)} missing", hint=hint)
     found = json.loads(arrays.pop(HEADER).tobytes())["pack_fingerprint"]
@@ -152,8 +158,14 @@ def load_traces(path: Path, pack: Pack) -> Traces:
             f"{path} was recorded with pack {found[:12]}, this one is {pack.fingerprint[:12]} ({pack.product.name})",
             hint="Traces hold the numbers of events and items, so they fit only the very pack that they come from.",
         )
-    chosen = {name.removeprefix(CHOICE): arrays.pop(name) for name in list(arrays) if name.startswith(CHOICE)}
-    return Traces(**arrays, choices=Choices(**chosen))
+    return traces_of(arrays)
+
+
+def traces_of(arrays: Arrays) -> Traces:
+    """The traces of which `Traces.arrays` gave these. TypeError when some are missing or too many."""
+    chosen = {name.removeprefix(CHOICE): array for name, array in arrays.items() if name.startswith(CHOICE)}
+    columns = {name: array for name, array in arrays.items() if not name.startswith(CHOICE)}
+    return Traces(**columns, choices=Choices(**chosen))
 
 
 def legal_moves(traces: Traces, legal: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -34,6 +34,8 @@ class Recorder:
         self._notes: list[dict[str, npt.NDArray[Any]]] = []
         self._offers: list[dict[str, npt.NDArray[Any]]] = []
         self._count = 0
+        #: The user (row of the engine's population) of each session that `take` gave last.
+        self.users: I64 = np.zeros(0, dtype=np.int64)
         engine.chooser = self
 
     def begin(self, pool: Pool, rows: I64) -> None:
@@ -112,7 +114,9 @@ class Recorder:
         )
         self._notes, self._offers, self._count = [], [], 0
         user, number = kept["user"][_starts(traces.session)], kept["number"][_starts(traces.session)]
-        return traces.of_sessions(self._complete(user, number, played))
+        complete = self._complete(user, number, played)
+        self.users = user[complete]
+        return traces.of_sessions(complete)
 
     def _complete(self, user: I64, number: I64, played: Played) -> npt.NDArray[np.bool_]:
         """Whether each session may be learnt from."""
