@@ -23,6 +23,7 @@ from simulator.options import (
     gathered,
     start_of,
 )
+from simulator.teach.cli import app as teach
 from simulator.twins.cli import app as twins
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -129,6 +130,7 @@ def local_llm(
     local_llm_command(port, model, slots, context, threads)
 
 
+app.add_typer(teach)
 app.add_typer(twins)
 
 

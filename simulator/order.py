@@ -51,7 +51,7 @@ def run_of(pack_name: str, options: RunOptions, settings: SimulatorSettings) -> 
         users=options.users,
         start=start,
         problem_rate=problem_rate if options.generator is None else 0.0,
-        tutor=_tutor_of(options, settings),
+        tutor=tutor_of(options, settings),
         **_student_of(options, pack),
         **_twin_of(options),
     )
@@ -90,7 +90,7 @@ def _twin_of(options: RunOptions) -> dict[str, Any]:
     return {"generator": "twin", "generation": lineage.generation, "twin": lineage.fingerprint}
 
 
-def _tutor_of(options: RunOptions, settings: SimulatorSettings) -> TutorIdentity | None:
+def tutor_of(options: RunOptions, settings: SimulatorSettings) -> TutorIdentity | None:
     """Which users a language model plays, and how; None for none."""
     if options.teacher != "tutor":
         if options.tutor_share is not None:

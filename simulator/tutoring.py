@@ -25,7 +25,8 @@ from simulator.agents.counts import TutorCounts
 from simulator.agents.language import Answer, LanguageModel, Request
 from simulator.agents.making import make_language_model
 from simulator.agents.many import ask_many
-from simulator.agents.planner import make_plans, summary_of
+from simulator.agents.plan import Plan
+from simulator.agents.planner import Kind, make_plans, summary_of
 from simulator.agents.playing import PlanChooser
 from simulator.agents.replay import RecordedModel
 from simulator.agents.walker import Walker, WalkRules
@@ -57,6 +58,7 @@ class Tutoring:
         self._runner = asyncio.Runner()
         self._earlier = TutorReport()
         self._planned: PlanChooser | None = None
+        self._plans: dict[Kind, list[Plan]] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -72,6 +74,8 @@ class Tutoring:
         """The chooser of the users whom agents play."""
         if self.identity.mode == "plan":
             self._planned = PlanChooser(population, world, fallback, self.asker.counts)
+            if self.asker.model is not None:
+                self._plan(self._planned)
             return self._planned
         rules = WalkRules(exact=self.identity.exact)
         return Walker(
@@ -107,7 +111,10 @@ class Tutoring:
             self._plan(self._planned)
 
     def _plan(self, chooser: PlanChooser) -> None:
-        """All plans that the run needs, before it begins."""
+        """All plans that are needed, before any visit begins; they are asked for once."""
+        if self._plans is not None:
+            chooser.deal(self._plans)
+            return
         model = self.asker.model
         assert model is not None
 
@@ -119,6 +126,7 @@ class Tutoring:
             plans = self._runner.run(until_stopped(making, self._stop_now))
         except Interrupted:  # the run ends before it has begun
             return
+        self._plans = plans
         chooser.deal(plans)
         made, missing = summary_of(plans)
         same = self.asker.counts.duplicate_plans

@@ -159,6 +159,8 @@ class Course:
         visits = Visits.join([chosen, held_out])
         self.tell(f"round {notebook.rounds + 1}: {len(visits)} visits", notebook)
         traces, users = visit(self.room, visits, self.teacher, agents_only=self.teacher.agents_only)
+        if not len(users) and self.stopping():
+            raise Interrupted
         held = np.isin(users, held_out.user)
         notebook.taught = Traces.join([notebook.taught, traces.of_sessions(~held)])
         notebook.held_out = Traces.join([notebook.held_out, traces.of_sessions(held)])

@@ -112,8 +112,10 @@ class HeldOut:
 
 
 def _score(values: F64) -> Score:
-    low, high = np.quantile(values[1:], (0.025, 0.975))
-    return Score(float(values[0]), float(low), float(high))
+    """The first value is the sample's, the others are its repetitions. Drawing again makes every distance longer, so
+    they are moved until their mean is the sample's value; that of a mean of decisions is there already."""
+    low, high = np.quantile(values[1:], (0.025, 0.975)) - values[1:].mean() + values[0]
+    return Score(float(values[0]), max(float(low), 0.0), float(high))
 
 
 def _rounded(told: Any) -> Any:
