@@ -105,6 +105,23 @@ class RunIdentity(BaseModel):
         return f"{self.product}-{base64.b32encode(digest)[:10].decode().lower()}"
 
 
+class RunLineage(BaseModel):
+    """What the generator of a run descends from, beyond its pack: language models by name, fingerprints of prompts by
+    name, the runs and models among the ancestors of its rows, and the fingerprint of the real data (generation 0)
+    among them, if there is any."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    models: tuple[str, ...] = ()
+    prompts: dict[str, str] = Field(default_factory=dict)
+    ancestors: tuple[str, ...] = ()
+    core: str | None = None
+
+
+#: Of a run whose generator was computed from its pack alone.
+NO_LINEAGE = RunLineage()
+
+
 class RunManifest(BaseModel):
     """The state of one run (or one shard of it) as published on `dayone.runs`, keyed by `<run id>/<shard>`."""
 
@@ -123,6 +140,7 @@ class RunManifest(BaseModel):
     steering: tuple[SteeringChange, ...] = ()
     reason: str = ""
     tutor: TutorReport | None = None
+    lineage: RunLineage = NO_LINEAGE
 
     @property
     def key(self) -> str:

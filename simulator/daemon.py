@@ -127,7 +127,7 @@ def _prepare(
     steering = steering_after(order.identity.run_id, earlier, fixed=order.identity.twin is not None)
     run = Run(
         simulation, producer, order.plan, clock=clock, steering=steering, stop=stop, earlier=earlier,
-        checkpointer=checkpointer, tutoring=tutoring,
+        checkpointer=checkpointer, tutoring=tutoring, lineage=order.lineage,
     )  # fmt: skip
     return run, steering
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from personas.errors import SettingsError
 from personas.pack import Pack, load_pack
-from personas.provenance import RunIdentity, TutorIdentity
+from personas.provenance import NO_LINEAGE, RunIdentity, RunLineage, TutorIdentity, fingerprint
 from simulator.options import DEFAULT_TUTOR_SHARE, RunOptions, factor_of, start_of
 from simulator.settings import SimulatorSettings
 
@@ -36,6 +36,7 @@ class Order:
     student: Path | None = None
     batches: bool = False
     twin: Path | None = None
+    lineage: RunLineage = NO_LINEAGE
 
 
 def run_of(pack_name: str, options: RunOptions, settings: SimulatorSettings) -> tuple[Pack, RunIdentity]:
@@ -123,8 +124,30 @@ def order_of(
     checkpoints = _checkpoints(run[1], settings)
     return Order(
         *run, plan, shard, settings.kafka_partitions, checkpoints, budget=options.budget, student=options.student,
-        batches=options.batches, twin=options.model,
+        batches=options.batches, twin=options.model, lineage=lineage_of(run[1], options),
     )  # fmt: skip
+
+
+def lineage_of(identity: RunIdentity, options: RunOptions) -> RunLineage:
+    """What the run's generators descend from: the tutor that plays, or that taught the student; the core of twins."""
+    models, prompts = dict[str, None](), dict[str, str]()
+    ancestors, core = list[str](), None
+    if identity.tutor is not None:
+        models[identity.tutor.model], prompts[identity.tutor.mode] = None, identity.tutor.prompts
+    if options.student is not None:
+        from simulator.behaviour.artefact import read_lineage as read_student
+
+        student = read_student(options.student)
+        ancestors.append(f"student {student.fingerprint}")
+        if student.teacher.model:
+            models[student.teacher.model], prompts["taught"] = None, student.teacher.prompts
+    if options.model is not None:
+        from simulator.twins.artefact import read_lineage as read_model
+
+        twin = read_model(options.model)
+        ancestors += [*twin.ancestors, f"model {twin.fingerprint}"]
+        core = fingerprint(twin.core) if twin.real else None
+    return RunLineage(models=tuple(models), prompts=prompts, ancestors=tuple(ancestors), core=core)
 
 
 def _checkpoints(identity: RunIdentity, settings: SimulatorSettings) -> CheckpointPlan | None:

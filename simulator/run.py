@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from personas.event import RUN
 from personas.population import DAY_MS
-from personas.provenance import RunIdentity, RunManifest, RunState, SteeringChange, dayone_version
+from personas.provenance import (
+    NO_LINEAGE,
+    RunIdentity,
+    RunLineage,
+    RunManifest,
+    RunState,
+    SteeringChange,
+    dayone_version,
+)
 from personas.topics import RUNS
 from simulator.checkpointer import Checkpointer, steering_of
 from simulator.choice import Interrupted
@@ -78,12 +86,13 @@ class Run:
         earlier: RunManifest | None = None,
         checkpointer: Checkpointer | None = None,
         tutoring: Tutoring | None = None,
+        lineage: RunLineage = NO_LINEAGE,
     ) -> None:
         self.simulation, self.producer, self.plan = simulation, producer, plan
         self.clock, self.steering, self.stop, self.report = clock, steering, stop, report
         self.identity: RunIdentity = simulation.identity
         self.changes: list[SteeringChange] = list(earlier.steering) if earlier else []
-        self.checkpointer, self.tutoring = checkpointer, tutoring
+        self.checkpointer, self.tutoring, self.lineage = checkpointer, tutoring, lineage
         if tutoring is not None:
             tutoring.stopping = self._stopping
         self._steered = list(steering_of(earlier))
@@ -210,6 +219,7 @@ class Run:
             steering=tuple(self.changes),
             reason=reason,
             tutor=None if self.tutoring is None else self.tutoring.report(self.identity.start),
+            lineage=self.lineage,
         )
 
     def _tell(self, reason: str = "") -> None:

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from personas.pack import Pack, load_pack, shipped_packs
 from personas.population import DAY_MS
-from personas.provenance import RunIdentity, RunManifest
+from personas.provenance import NO_LINEAGE, RunIdentity, RunLineage, RunManifest
 from personas.topics import RUNS
 from simulator.engine import Played
 from simulator.partitioner import Shard
@@ -93,13 +93,14 @@ def stored(name: str, *, users: int, days: float, problem_rate: float = 1.0) -> 
 
 
 def tell_of_run(
-    store: Store, identity: RunIdentity, *, state: str = "completed", days: float = 1.0, number: int = 0
+    store: Store, identity: RunIdentity, *, state: str = "completed", days: float = 1.0, number: int = 0,
+    lineage: RunLineage = NO_LINEAGE,
 ) -> None:
     """Let a database know the manifest of a run, as a simulator would send it."""
     manifest = RunManifest(
         run_id=identity.run_id, identity=identity, state=state, days=days, dayone_version="0.1.0",  # type: ignore[arg-type]
         updated=START + timedelta(days=1000, seconds=number), virtual_time=START + timedelta(days=days),
-        counts={"events": 1},
+        counts={"events": 1}, lineage=lineage,
     )  # fmt: skip
     value = message(RUN, manifest.key, manifest.key, json.loads(manifest.model_dump_json()), run=manifest.run_id,
                     source=f"/dayone/{identity.product}")  # fmt: skip

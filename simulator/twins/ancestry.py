@@ -23,28 +23,34 @@ _MOST = 50
 
 @dataclass(frozen=True)
 class Ancestry:
-    """The greatest generation among the rows, and what is known of who made them: runs and models by name."""
+    """The greatest generation among the rows, what is known of who made them (runs and models by name), and whether
+    there are real rows among them or their ancestors."""
 
     generation: int = 0
     ancestors: tuple[str, ...] = field(default=())
+    real: bool = True
 
     def told(self) -> dict[str, Any]:
         """As plain JSON, as in the metadata of a file."""
-        return {"generation": self.generation, "ancestors": list(self.ancestors)}
+        return {"generation": self.generation, "ancestors": list(self.ancestors), "real": self.real}
 
 
 def ancestry_of(database: Database, source: Source, given: str) -> Ancestry:
     """What a core says of where it comes from."""
-    generation, ancestors = 0, list[str]()
+    generation, ancestors, real = 0, list[str](), False
     path = Path(given.partition("::")[0])
     for file in [path] if path.is_file() else sorted(path.rglob("*.parquet")):
         told = _metadata(file) if file.suffix == ".parquet" else {}
         generation = max(generation, int(told.get("generation", 0)))
+        real |= bool(told.get("real", False))
         ancestors += [str(each) for each in told.get("ancestors", [])]
     if "generation" in source.columns:
         column = identifier("generation")
         found = database.value(f"SELECT max(TRY_CAST({column} AS BIGINT)) FROM {source.relation}")  # noqa: S608
         generation = max(generation, int(found or 0))
+        real |= not database.value(f"SELECT min(coalesce(TRY_CAST({column} AS BIGINT), 0)) FROM {source.relation}")  # noqa: S608
+    else:
+        real |= generation == 0
     for name in ("run_id", "runid"):
         if name in source.columns:
             runs = database.query(
@@ -52,7 +58,7 @@ def ancestry_of(database: Database, source: Source, given: str) -> Ancestry:
                 f"WHERE {identifier(name)} IS NOT NULL ORDER BY run LIMIT {_MOST}"
             )
             ancestors += [f"run {run}" for run in runs.column(0).to_pylist()]
-    return Ancestry(generation, tuple(dict.fromkeys(ancestors)))
+    return Ancestry(generation, tuple(dict.fromkeys(ancestors)), real)
 
 
 def _metadata(file: Path) -> dict[str, Any]:

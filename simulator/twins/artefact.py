@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from personas.errors import TwinError
 from personas.provenance import dayone_version
+from simulator.twins.ancestry import Ancestry
 from simulator.twins.model import FORMAT, FitOptions, TwinModel
 
 ARRAYS, WORDS, LINEAGE = "model.npz", "words.json", "lineage.json"
@@ -42,7 +43,7 @@ class PackNamed(BaseModel):
 class Lineage(BaseModel):
     """Where a model comes from. `core` tells the files (name, bytes, SHA-256), rows, users, sessions, span, columns,
     the map, and what was set aside; `facts` what fitting found. No name of a user or session is in it. `generation` is
-    that of the rows that will be drawn: one more than the core's."""
+    that of the rows that will be drawn: one more than the core's. `real`: real people are among the ancestors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,6 +52,7 @@ class Lineage(BaseModel):
     dayone_version: str
     generation: int
     ancestors: tuple[str, ...]
+    real: bool
     k: int
     epsilon: float | None
     delta: float | None
@@ -61,13 +63,14 @@ class Lineage(BaseModel):
 
 
 def lineage_of(
-    model: TwinModel, options: FitOptions, *, generation: int, ancestors: tuple[str, ...], core: dict[str, Any],
+    model: TwinModel, options: FitOptions, *, ancestry: Ancestry, core: dict[str, Any],
     pack: PackNamed | None,
 ) -> Lineage:  # fmt: skip
     """The lineage of a model that was fitted with these options on that core."""
     return Lineage(
-        format=FORMAT, fingerprint=model.fingerprint, dayone_version=dayone_version(), generation=generation,
-        ancestors=ancestors, k=options.k, epsilon=options.epsilon, delta=options.delta, seed=options.seed, pack=pack,
+        format=FORMAT, fingerprint=model.fingerprint, dayone_version=dayone_version(),
+        generation=ancestry.generation + 1, ancestors=ancestry.ancestors, real=ancestry.real, k=options.k,
+        epsilon=options.epsilon, delta=options.delta, seed=options.seed, pack=pack,
         core=core, facts=dict(model.facts),
     )  # fmt: skip
 

@@ -84,9 +84,8 @@ def fit_core(
     if pack is not None:
         named = PackNamed(name=pack.product.name, version=pack.product.version, fingerprint=pack.fingerprint)
     lineage = lineage_of(
-        model, options, generation=core.ancestry.generation + 1, ancestors=core.ancestry.ancestors, core=core.told,
-        pack=named,
-    )  # fmt: skip
+        model, options, ancestry=core.ancestry, core=core.told, pack=named
+    )
     save(model, lineage, folder)
     return lineage
 
@@ -141,7 +140,7 @@ def origin_of(lineage: Lineage, seed: int) -> dict[str, Any]:
     """What a file of drawn sessions says of itself: that it is synthetic, and by what."""
     ancestors = [*lineage.ancestors, f"model {lineage.fingerprint}"]
     return {"synthetic": True, "generator": "twin", "generation": lineage.generation, "ancestors": ancestors,
-            "model": lineage.fingerprint, "seed": seed}  # fmt: skip
+            "real": lineage.real, "model": lineage.fingerprint, "seed": seed}  # fmt: skip
 
 
 def told(lineage: Lineage) -> Iterator[str]:

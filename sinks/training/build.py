@@ -45,7 +45,8 @@ log = logging.getLogger("dayone.training")
 
 @dataclass(frozen=True)
 class Order:
-    """What was asked for: a task with its options, from which product and runs, split how, in which form."""
+    """What was asked for: a task with its options, from which product and runs, split how, in which form; whether
+    copies of copies are wanted although nothing real is among their ancestors."""
 
     task: Task
     options: Options
@@ -56,6 +57,7 @@ class Order:
     core: Core | None = None
     mixing: Mixing | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict)
+    copies: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,8 +94,9 @@ def build(
             hint="Leave --form out for Parquet; `dayone forms` tells what each form holds.",
         )
     snapshot = choose(
-        store, product=order.product, runs=order.runs, split=order.split, core=order.core, mixing=order.mixing
-    )
+        store, product=order.product, runs=order.runs, split=order.split, core=order.core, mixing=order.mixing,
+        copies=order.copies,
+    )  # fmt: skip
     allowed: dict[str, str] = getattr(order.task, "shortcuts", {})
     evidence = Evidence(store, snapshot.product, columns, allowed=allowed)
     verdicts = judge(evidence, "runs", order.thresholds)
@@ -125,8 +128,8 @@ def build(
         _require(verdicts, order, papers)
         facts = gather(
             store, recipe=recipe, snapshot=snapshot, task=order.task, columns=columns, query=query, paths=rows.paths(),
-            gates=tuple(verdict.told() for verdict in verdicts), command=command_of(recipe, bool(order.thresholds)),
-            publisher=papers.publisher,
+            gates=tuple(verdict.told() for verdict in verdicts), publisher=papers.publisher,
+            command=command_of(recipe, bool(order.thresholds), order.copies),
         )  # fmt: skip
         parts = translate_parts(order.form, rows, directory)
         write_papers(directory, facts, parts, papers)

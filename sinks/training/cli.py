@@ -105,7 +105,7 @@ def build(
         str | None, typer.Option(help="Users in valid and test: core (default with a core), all or synthetic.")
     ] = None,
     knows_it_collapses: Annotated[
-        bool, typer.Option("--i-know-this-collapses", help="Needed for --mix replace.")
+        bool, typer.Option("--i-know-this-collapses", help="Needed for --mix replace, and copies of copies.")
     ] = False,
     gate: Annotated[str | None, typer.Option(metavar="FILE", help="YAML: other thresholds for gates.")] = None,
     at: Annotated[
@@ -151,6 +151,7 @@ def build(
             core=real,
             mixing=mixing,
             thresholds=load_thresholds(Path(gate)) if gate else {},
+            copies=knows_it_collapses,
         )
         with (
             putting_aside(place),

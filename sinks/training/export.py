@@ -6,18 +6,20 @@ and the properties as JSON. All rows of a user are together, by time and step. W
 sets: `selection` decides that, here as there (no run in quarantine, for one). Where several runs are exported, ids are
 `<run>/<id>`, because two runs may call different users the same.
 
-The file appears whole or not at all, and the store's audit log remembers its SHA-256.
+Copies of copies may leave, too: the metadata of a Parquet file (key `dayone`) says what the rows descend from, so that
+whoever fits a model on it knows. The file appears whole or not at all, and the store's audit log remembers its SHA-256.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyarrow import csv
 from pyarrow import parquet as pq
@@ -72,13 +74,13 @@ def export(
         )
     if target.exists():
         raise TrainingError(f"{target} exists already.", hint="Give another --out, or remove it.")
-    snapshot = choose(store, product=product, runs=runs, split=Split(valid=0, test=0))
+    snapshot = choose(store, product=product, runs=runs, split=Split(valid=0, test=0), copies=True)
     chosen = tuple(str(run["run_id"]) for run in snapshot.runs)
     query = _QUERY.format(prefix="event.run_id || '/' || " if len(chosen) > 1 else "")
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        events = _write(store, query, partial, target.suffix, progress)
+        events = _write(store, query, partial, target.suffix, _origin(store, chosen), progress)
         digest = _settled(partial)
         os.link(partial, target)  # unlike a rename, it leaves alone what somebody else has put there meanwhile
     except OSError as error:
@@ -90,7 +92,22 @@ def export(
     return Exported(target, snapshot.product, chosen, events, digest)
 
 
-def _write(store: Store, query: str, path: Path, ending: str, progress: Progress) -> int:
+def _origin(store: Store, runs: Sequence[str]) -> dict[str, Any]:
+    """What the rows descend from: the highest generation, runs and models by name, and whether there is anything real
+    among their ancestors."""
+    told = store.query(
+        "SELECT manifest -> '$.lineage' AS lineage FROM runs SEMI JOIN chosen_runs USING (run_id) ORDER BY ALL"
+    ).column(0)
+    lineages = [json.loads(text) or {} for text in told.to_pylist() if text]
+    ancestors = [name for line in lineages for name in line.get("ancestors", ())]
+    generation = store.query("SELECT max(generation) AS n FROM chosen_users_all").column(0)[0].as_py()
+    return {
+        "synthetic": True, "generation": generation, "real": any(line.get("core") for line in lineages),
+        "ancestors": list(dict.fromkeys([*ancestors, *(f"run {run}" for run in runs)])),
+    }  # fmt: skip
+
+
+def _write(store: Store, query: str, path: Path, ending: str, origin: dict[str, Any], progress: Progress) -> int:
     """All rows of the query, shard by shard; how many there are."""
     count, rows = shards(store, "train"), 0
     writer: TableWriter | None = None
@@ -98,7 +115,8 @@ def _write(store: Store, query: str, path: Path, ending: str, progress: Progress
         for shard in range(count):
             use_shard(store, "train", shard, count)
             reader = store.reader(query)
-            writer = writer or _writer(path, ending, reader.schema)
+            schema = reader.schema.with_metadata({"dayone": json.dumps(origin)})
+            writer = writer or _writer(path, ending, schema)
             rows += copy_into(writer, reader)
             progress(shard + 1, count, rows)
     finally:

@@ -143,15 +143,13 @@ def _told(mixing: Mixing, taken: Taken, offered: int, kept: int, each: float) ->
     }
 
 
-def check_ancestors(store: Store, has_core: bool) -> None:
+def check_ancestors(store: Store) -> None:
     """Refuse a set in which nothing descends from real data after the first generation: rows made by a model that was
-    fitted on synthetic rows (generation 2 or more), where neither the run's manifest names a core nor this build has
-    one. TrainingError names the runs."""
-    if has_core:
-        return
+    fitted on synthetic rows (generation 2 or more: a student's are), where the run's manifest names no core. To
+    be asked where no core is mixed in. TrainingError names the runs."""
     orphans = store.query(
         "SELECT DISTINCT run_id, generation FROM chosen_users_all WHERE generation >= 2 AND run_id NOT IN "
-        "(SELECT run_id FROM runs WHERE coalesce(manifest ->> '$.identity.core', manifest ->> '$.core') IS NOT NULL) "
+        "(SELECT run_id FROM runs WHERE manifest ->> '$.lineage.core' IS NOT NULL) "
         "ORDER BY ALL"
     ).to_pylist()
     if orphans:
@@ -159,5 +157,6 @@ def check_ancestors(store: Store, has_core: bool) -> None:
         raise TrainingError(
             f"{listed}: made by models that were fitted on synthetic rows, with no real data among the ancestors. A "
             "set of these would be a copy of a copy.",
-            hint="Mix real rows in with --core, or leave these runs out with --run.",
+            hint="Mix real rows in with --core, or leave these runs out with --run. There is nothing real yet? Then "
+            "--i-know-this-collapses takes them as they are.",
         )

@@ -59,10 +59,11 @@ def choose(
     split: Split,
     core: Core | None = None,
     mixing: Mixing | None = None,
+    copies: bool = False,
 ) -> Snapshot:
     """Make the relations for these runs (all of the product's where none is named), with a core mixed in where there is
-    one. TrainingError where the store has no events, several products and none named, or a run is not there, and where
-    the core cannot be taken."""
+    one. TrainingError where the store has no events, several products and none named, or a run is not there, where the
+    core cannot be taken, and, unless `copies` are wanted, where rows are copies of copies (see `check_ancestors`)."""
     if core is None and (mixing is not None or split.judge == "core"):
         raise TrainingError("There is no core to mix in or to judge on.", hint="Give one with --core.")
     chosen_product = _product(store, product)
@@ -91,7 +92,8 @@ def choose(
     make_tables(store)
     _make_views(store, chosen_product)
     mixed = mix(store, core, mixing or Mixing(), chosen_product) if core else {}
-    check_ancestors(store, has_core=core is not None)
+    if core is None and not copies:
+        check_ancestors(store)
     store.query(f"CREATE OR REPLACE TEMP TABLE split_users AS {assignment(split)} ORDER BY run_id, user_id")
     if mixed.get("strategy") == "replace":
         store.query("DELETE FROM split_users WHERE split = 'train' AND origin = 'core'")

@@ -12,8 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from personas.core.mapping import CoreMap
+from personas.core.source import open_source
 from personas.errors import CoreError
 from personas.pack import load_pack
+from simulator.twins.ancestry import Ancestry, ancestry_of
 from simulator.twins.core import Core, read_core
 from simulator.twins.database import Database, open_memory
 from tests.simulator.test_twins_model import small_log
@@ -267,4 +269,26 @@ def test_rows_that_a_generator_made_say_so(database: Database, tmp_path: Path) -
     column = table.append_column("generation", pa.array([1] * table.num_rows))
     column = column.append_column("run_id", pa.array(["shop-1"] * table.num_rows))
     pq.write_table(column, tmp_path / "core.parquet")
-    assert read(database, tmp_path / "core.parquet").ancestry.told() == {"generation": 1, "ancestors": ["run shop-1"]}
+    assert read(database, tmp_path / "core.parquet").ancestry.told() == {
+        "generation": 1, "ancestors": ["run shop-1"], "real": False,
+    }
+
+
+def test_what_a_core_descends_from_is_read_from_its_rows_and_its_file(tmp_path: Path) -> None:
+    rows = {"user_id": ["a", "b"], "generation": [1, 2], "run_id": ["r1", "r2"]}
+
+    def ancestry(told: dict[str, object] | None, **columns: list[object]) -> Ancestry:
+        table = pa.table(columns or rows)
+        if told is not None:
+            table = table.replace_schema_metadata({"dayone": json.dumps(told)})
+        path = tmp_path / "log.parquet"
+        pq.write_table(table, path)
+        with open_memory("1GB") as database:
+            return ancestry_of(database, open_source(database, str(path)), str(path))
+
+    assert ancestry(None, user_id=["a"]) == Ancestry(0, (), real=True)
+    assert ancestry(None) == Ancestry(2, ("run r1", "run r2"), real=False)
+    assert ancestry(None, user_id=["a", "b"], generation=[0, 3]) == Ancestry(3, (), real=True)
+    copied = {"generation": 1, "ancestors": ["model m"], "real": True}
+    assert ancestry(copied, user_id=["a"]) == Ancestry(1, ("model m",), real=True)
+    assert ancestry({**copied, "real": False}) == Ancestry(2, ("model m", "run r1", "run r2"), real=False)

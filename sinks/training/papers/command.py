@@ -7,7 +7,7 @@ import shlex
 from sinks.training.recipe import Recipe
 
 
-def command_of(recipe: Recipe, thresholds: bool = False) -> str:
+def command_of(recipe: Recipe, thresholds: bool = False, copies: bool = False) -> str:
     """`dayone build …` with every choice spelled out, the runs by name; the store, the target directory and the
     place of a core (CORE) or of other thresholds (GATES) are left to whoever repeats it."""
     said = ["dayone", "build", recipe.task, "--product", recipe.product]
@@ -22,8 +22,8 @@ def command_of(recipe: Recipe, thresholds: bool = False) -> str:
         for name in ("ratio", "prior_users", "thin"):
             if name in mixing:
                 said += [f"--{name.replace('_', '-')}", str(mixing[name])]
-        if mixing.get("strategy") == "replace":
-            said.append("--i-know-this-collapses")
+    if copies or recipe.mixing.get("strategy") == "replace":
+        said.append("--i-know-this-collapses")
     split = recipe.split
     said += ["--split", split.by, "--valid", repr(split.valid), "--test", repr(split.test), "--seed", str(split.seed)]
     said += ["--form", recipe.form]

@@ -85,11 +85,14 @@ def _run(store: Store, run_id: str) -> dict[str, Any]:
     if not rows:
         return {"run_id": run_id}
     manifests = [json.loads(row["manifest"]) for row in rows]
+    lineages = [told.get("lineage", {}) for told in manifests]
     return {
         "run_id": run_id,
         "identity": manifests[0]["identity"],
-        "models": sorted({str(model) for told in manifests for model in told.get("models", ())}),
-        "prompts": {name: sha for told in manifests for name, sha in sorted(dict(told.get("prompts", {})).items())},
+        "models": sorted({str(model) for line in lineages for model in line.get("models", ())}),
+        "prompts": {name: sha for line in lineages for name, sha in sorted(dict(line.get("prompts", {})).items())},
+        "ancestors": list(dict.fromkeys(str(name) for line in lineages for name in line.get("ancestors", ()))),
+        "core": next((line["core"] for line in lineages if line.get("core")), None),
         "dayone_versions": sorted({told["dayone_version"] for told in manifests}),
         "shards": [
             {"shard": row["shard"], "state": row["state"], "days": row["days"], "manifest_sha256": fingerprint(told)}

@@ -50,6 +50,8 @@ def repeat_faults(found: Published, store: Store, core: Core | None = None) -> l
         split=Split.model_validate(recipe["split"]), form=form_of(recipe["form"]),
         mixing=Mixing.model_validate(mixed) if core else None,
     )  # fmt: skip
+    if not recipe["mixing"] and "--i-know-this-collapses" in shlex.split(found.manifest["dayone:command"]):
+        order = replace(order, copies=True)
     if "--gate" in shlex.split(found.manifest["dayone:command"]):  # other thresholds than the usual ones
         order = replace(order, thresholds={gate["gate"]: gate["threshold"] for gate in found.manifest["dayone:gates"]})
     publisher = Publisher(**found.manifest["dayone:publisher"])

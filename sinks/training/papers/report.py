@@ -81,6 +81,11 @@ def markdown_of(report: dict[str, Any]) -> str:
         table(("origin", "generator", "generation", "rows", "weight"), shares),
         table(("run", "product version", "generator", "models", "prompts", "pack"), runs),
         "## Real data\n\n" + (table(("mixing", "value"), kept) if kept else "None was mixed in."),
+        *(
+            f"The generator of run `{run['run_id']}` was fitted on real data `{run['core'][:12]}`."
+            for run in report["runs"]
+            if run.get("core")
+        ),
         f"## Labels\n\n{report['labels']}",
         "## Checks before publishing\n\n"
         + (table(tuple(report["gates"][0]), gates) if gates else "No gate is recorded in the manifest."),

@@ -308,10 +308,11 @@ def test_copies_of_copies_are_refused_without_real_ancestors(store: Store, real:
     store.query("UPDATE events SET generation = 2")
     with pytest.raises(TrainingError, match="a copy of a copy"):
         choose(store, product=None, runs=(), split=Split())
+    assert choose(store, product=None, runs=(), split=Split(), copies=True).users == 100
     choose(store, product=None, runs=(), split=Split(), core=Core(str(real), KEY))
     store.query(
         "INSERT INTO runs SELECT DISTINCT run_id, 0, 1, product, 'completed', 200, 8, 7, now(), now(), now(), '', "
-        "'student', 2, '{\"identity\": {\"core\": \"abc\"}}', 'cluster' FROM events"
+        "'student', 2, '{\"lineage\": {\"core\": \"abc\"}}', 'cluster' FROM events"
     )
     assert choose(store, product=None, runs=(), split=Split()).users == 100
 

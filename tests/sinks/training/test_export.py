@@ -45,6 +45,9 @@ def test_it_holds_every_event_of_a_run_in_the_order_of_each_user(
     users = table["user_id"].to_pylist()
     starts = [user for user, before in zip(users, [None, *users], strict=False) if user != before]
     assert len(starts) == len(set(starts)), "the rows of a user are together"
+    assert json.loads(table.schema.metadata[b"dayone"]) == {
+        "synthetic": True, "generation": 1, "real": False, "ancestors": [f"run {identity_of('shop', users=60).run_id}"],
+    }  # fmt: skip
     assert written.sha256 == hashlib.sha256(written.path.read_bytes()).hexdigest()
     assert [path.name for path in tmp_path.iterdir()] == ["log.parquet"]
 

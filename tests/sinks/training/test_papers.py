@@ -11,14 +11,17 @@ import numpy as np
 import pytest
 
 from personas.errors import AuditError, GateError, TrainingError
+from personas.provenance import RunLineage
 from sinks.training.build import Order, build
 from sinks.training.gates.gate import Verdict
 from sinks.training.papers import keys
 from sinks.training.papers.manifest import MANIFEST, SIGNATURE, sums_of
 from sinks.training.papers.papers import Papers
+from sinks.training.papers.reading import published
+from sinks.training.papers.report import markdown_of, report_of
 from sinks.training.registry import task_of
-from tests.runs import identity_of
-from tests.sinks.training.making import USERS, built_set, told_store
+from tests.runs import identity_of, tell_of_run
+from tests.sinks.training.making import DAYS, USERS, built_set, told_store
 
 
 def test_a_repeated_build_has_the_same_bytes_signature_included(tmp_path: Path) -> None:
@@ -47,6 +50,21 @@ def test_croissant_s_own_library_accepts_the_manifest_and_reads_the_rows(form: s
         rows = list(itertools.islice(dataset.records("rows"), 5))
     assert {row["rows/split"] for row in rows} <= {b"train", b"valid", b"test"}
     assert {row["rows/run_id"].decode() for row in rows} == {identity_of("shop", users=USERS).run_id}
+
+
+def test_the_manifest_tells_what_a_generator_descends_from(tmp_path: Path) -> None:
+    lineage = RunLineage(models=("tiny-1",), prompts={"walk": "ab" * 32}, ancestors=("model m",), core="cd" * 32)
+    with told_store() as store:
+        tell_of_run(store, identity_of("shop", users=USERS), days=DAYS, number=1, lineage=lineage)
+        built = built_set(store, tmp_path)
+    manifest = json.loads((built.directory / MANIFEST).read_text())
+    [run] = manifest["dayone:runs"]
+    assert (run["models"], run["prompts"]) == (["tiny-1"], {"walk": "ab" * 32})
+    assert (run["ancestors"], run["core"]) == (["model m"], "cd" * 32)
+    report = markdown_of(report_of(published(built.directory), None))
+    assert "tiny-1" in report
+    assert "walk `abababababab`" in report
+    assert "fitted on real data `cdcdcdcdcdcd`" in report
 
 
 def test_the_manifest_tells_what_an_auditor_asks(tmp_path: Path) -> None:
