@@ -38,6 +38,16 @@ def prove(
     only: Annotated[list[str] | None, typer.Option("--only", metavar="MEASURE", help="Only this measure.")] = None,
     run: Annotated[list[str] | None, typer.Option(metavar="RUN", help="Only this run of a store.")] = None,
     store: Annotated[str | None, typer.Option(metavar="FILE", help="The store of a training set's runs.")] = None,
+    generations: Annotated[
+        int, typer.Option(min=0, max=20, help="Fit so many generations, each on the last: does it collapse?")
+    ] = 0,
+    day_n: Annotated[
+        bool, typer.Option("--day-n", help="Measure from day zero to day N: fits shares of the core.")
+    ] = False,
+    day_zero: Annotated[
+        str | None, typer.Option(metavar="LOG", help="For --day-n: a synthetic log that knew no core.")
+    ] = None,
+    maker: Annotated[str, typer.Option(help="For both: twins (dayone fit), or markov, a plain chain.")] = "twins",
     seed: Annotated[int, typer.Option(min=0, help="For samples and bootstrap.")] = 0,
     replicates: Annotated[int, typer.Option(min=20, max=10_000, help="Bootstrap replicates.")] = 200,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of proof.json, and end.")] = False,
@@ -65,8 +75,15 @@ def prove(
                 "Real logs come as --core and --holdout, both of them, or as one with --real.",
                 hint="Without any, a proof says 'synthetic only'.",
             )
+        if (generations or day_n) and real is None and core is None:
+            raise SettingsError(
+                "--generations and --day-n fit models on a real core.", hint="Add --real, or --core and --holdout."
+            )
         from sinks.proof.auditing import noted
+        from sinks.proof.curves import collapse, growth
         from sinks.proof.gates import load_rules, require
+        from sinks.proof.log import encode_with
+        from sinks.proof.maker import maker_of
         from sinks.proof.proving import Wish, split
         from sinks.proof.proving import prove as prove_logs
         from sinks.proof.reading import read_log, read_synthetic
@@ -86,7 +103,19 @@ def prove(
             reads["core"] = read_log(core, mapping, "--core ")
             reads["holdout"] = read_log(holdout, mapping, "--holdout ")
         with progress_of("Proving", quiet=as_json) as progress:
-            proof, _ = prove_logs(reads, wish, progress)
+            proof, evidence = prove_logs(reads, wish, progress)
+        if generations:
+            with progress_of("Generations", quiet=as_json) as progress:
+                proof = proof.model_copy(
+                    update={"collapse": collapse(evidence, maker_of(maker), generations, progress)}
+                )
+        if day_n:
+            zero = None
+            if day_zero is not None:
+                read = read_synthetic(day_zero, CoreMap(), place)
+                zero = encode_with(evidence.synthetic.words, "day zero", read.table)
+            with progress_of("Day zero to day N", quiet=as_json) as progress:
+                proof = proof.model_copy(update={"growth": growth(evidence, maker_of(maker), zero, progress)})
         write_proof(proof, Path(out))
         if reads["synthetic"].place is not None:
             noted(reads["synthetic"].place, proof, Path(out))

@@ -203,7 +203,4 @@ def _thinned(questions: next_item.Questions, only_new: bool, seed: int) -> next_
     share = ASKED / 2 / max(int(chosen.sum()), 1)
     bits = mixed_into(root_key("questions", seed), np.arange(len(chosen)))
     chosen = chosen & (uniform(bits) < share)
-    return next_item.Questions(
-        questions.last[chosen], questions.seen[chosen], questions.truth[chosen], questions.new[chosen],
-        questions.user[chosen],
-    )  # fmt: skip
+    return questions.take(chosen)

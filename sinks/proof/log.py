@@ -138,6 +138,16 @@ def encode(tables: Mapping[str, pa.Table]) -> dict[str, Log]:
     return {name: _encoded(table, words) for name, table in ready.items()}
 
 
+def encode_with(words: Words, name: str, table: pa.Table) -> Log:
+    """The log of a table in a vocabulary that is there already: rows of unknown events are left out, unknown items are
+    none. ProofError as of `encode`."""
+    ready = _checked(name, table)
+    ready = ready.filter(pc.is_in(ready["event"], value_set=pa.array(words.events, pa.string())))
+    if not ready.num_rows:
+        raise ProofError(f"The {name} log has none of the events of the others.", hint="Do they come of one product?")
+    return _encoded(ready, words)
+
+
 def concatenated(*logs: Log) -> Log:
     """The sessions of several logs of one vocabulary; users of different logs stay different users."""
     offsets = np.cumsum([0, *(len(log.users) for log in logs)])

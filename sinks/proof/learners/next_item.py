@@ -12,11 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
 from personas.randomness import F64
-from sinks.proof.log import I64, Log
+from sinks.proof.log import I64, Log, Mask
 
 _WINDOW, _DECAY, _SHRINK, _POPULAR = 5, 0.7, 10.0, 0.05
 #: Cells of the score table that are worked on at once.
@@ -39,8 +38,12 @@ class Questions:
     last: sparse.csr_matrix
     seen: sparse.csr_matrix
     truth: I64
-    new: npt.NDArray[np.bool_]
+    new: Mask
     user: I64
+
+    def take(self, rows: Mask) -> Questions:
+        """The questions of a mask."""
+        return Questions(self.last[rows], self.seen[rows], self.truth[rows], self.new[rows], self.user[rows])
 
 
 def _visits(log: Log) -> tuple[I64, I64, I64]:
