@@ -72,6 +72,7 @@ class TutorReport(BaseModel):
     refused: dict[str, int] = Field(default_factory=dict)
     errors: dict[str, int] = Field(default_factory=dict)
     outcomes: dict[str, int] = Field(default_factory=dict)
+    conversations: int = 0
     plans: int = 0
     duplicate_plans: int = 0
     stepped_down: int = 0

@@ -108,8 +108,8 @@ def _prepare(
     agents = None if tutoring is None else tutoring.agents
     simulation = Simulation(
         order.pack, order.identity, shard, producer, behaviour=_behaviour_of(order), agents=agents,
-        twins=_twins_of(order),
-    )
+        twins=_twins_of(order), speaker=None if tutoring is None else tutoring.speaker,
+    )  # fmt: skip
     held = held_positions(connection, order.identity, simulation.population, shard, last_messages)
     earlier = held_manifest(connection, order.identity, shard, last_messages)
     simulation.resume(held)

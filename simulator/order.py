@@ -52,7 +52,7 @@ def run_of(pack_name: str, options: RunOptions, settings: SimulatorSettings) -> 
         users=options.users,
         start=start,
         problem_rate=problem_rate if options.generator is None else 0.0,
-        tutor=tutor_of(options, settings),
+        tutor=tutor_of(options, settings, pack.help is not None),
         **_student_of(options, pack),
         **_twin_of(options),
     )
@@ -91,14 +91,16 @@ def _twin_of(options: RunOptions) -> dict[str, Any]:
     return {"generator": "twin", "generation": lineage.generation, "twin": lineage.fingerprint}
 
 
-def tutor_of(options: RunOptions, settings: SimulatorSettings) -> TutorIdentity | None:
-    """Which users a language model plays, and how; None for none."""
+def tutor_of(
+    options: RunOptions, settings: SimulatorSettings, has_support: bool = False
+) -> TutorIdentity | None:
+    """Which users a language model plays, and how; None for none. `has_support`: it also speaks when they write to it."""
     if options.teacher != "tutor":
         if options.tutor_share is not None:
             raise SettingsError("--tutor-share is for --teacher tutor", hint="Add --teacher tutor, or leave it out.")
         return None
     from simulator.agents.prices import price_table
-    from simulator.agents.prompt import load_prompt
+    from simulator.agents.prompt import SUPPORT_PROMPTS, fingerprint_of
 
     share = DEFAULT_TUTOR_SHARE if options.tutor_share is None else options.tutor_share
     if share == 0:
@@ -108,7 +110,7 @@ def tutor_of(options: RunOptions, settings: SimulatorSettings) -> TutorIdentity 
         share=share,
         mode=options.tutor_mode,
         model=settings.tutor_model,
-        prompts=load_prompt(options.tutor_mode).fingerprint,
+        prompts=fingerprint_of(options.tutor_mode, *(SUPPORT_PROMPTS if has_support else ())),
         # a grammar that a provider has to make anew for each question would take longer than the answer
         exact=entry is None or entry.answer == "tool",
     )

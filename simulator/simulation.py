@@ -29,12 +29,15 @@ from simulator.producer import MessageProducer
 from simulator.sequence import Position, Sequence
 from simulator.slates import build_rankings
 from simulator.support.conversations import Conversations
+from simulator.support.speaking import Speaker
 from simulator.twins.playing import Twins
 from simulator.world import I64, World, build_world
 
 Held = dict[str, dict[int, Position]]
 #: Makes the chooser of the users that agents play, from their population and who stands in for the agents.
 Agents = Callable[[Population, World, BehaviourChooser], Chooser]
+#: Makes who speaks in the conversations of the same users; None where the product has no support.
+MakeSpeaker = Callable[[Population, World], Speaker | None]
 
 
 #: An agent's event takes as long as about so many that are drawn from tables, or more.
@@ -56,11 +59,13 @@ class Progress:
 
 class Simulation:
     """A seeded run over topics with a given number of partitions. `behaviour` plays the users (the prior where none is
-    given), `agents` those whom the run's identity leaves to a tutor; `twins` play all of them."""
+    given), `agents` those whom the run's identity leaves to a tutor, and `speaker` speaks for them when they write to
+    support; `twins` play all of them."""
 
     def __init__(
         self, pack: Pack, identity: RunIdentity, shard: Shard, producer: MessageProducer, chunk: int = 50_000,
         *, behaviour: Behaviour | None = None, agents: Agents | None = None, twins: Twins | None = None,
+        speaker: MakeSpeaker | None = None,
     ) -> None:  # fmt: skip
         self.pack, self.identity, self.shard, self.producer, self.chunk = pack, identity, shard, producer, chunk
         situations = Situations(pack.product)
@@ -79,7 +84,8 @@ class Simulation:
             chooser = None if agents is None else agents(mine, world, BehaviourChooser(mine, world, self.behaviour))
             engine = Engine(mine, world, self.behaviour, rankings, arrivals, chooser)
             engine.problems.multipliers = [(0, identity.problem_rate)]
-            support = Conversations(pack, pack.help, identity, mine) if pack.help else None
+            speaks = speaker(mine, world) if speaker is not None and agents is not None else None
+            support = Conversations(pack, pack.help, identity, mine, speaks) if pack.help else None
             return Part(engine, Encoder(pack, identity, mine, rankings, "tutor" if agents else None), rows, support)
 
         if identity.tutor is None:

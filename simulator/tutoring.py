@@ -21,6 +21,7 @@ from simulator.agents.asking import Asker, until_stopped
 from simulator.agents.batches import all_at_once
 from simulator.agents.budget import Budget
 from simulator.agents.connection import TutorSettings
+from simulator.agents.conversing import SupportAgents
 from simulator.agents.counts import TutorCounts
 from simulator.agents.language import Answer, LanguageModel, Request
 from simulator.agents.making import make_language_model
@@ -29,8 +30,10 @@ from simulator.agents.plan import Plan
 from simulator.agents.planner import Kind, make_plans, summary_of
 from simulator.agents.playing import PlanChooser
 from simulator.agents.replay import RecordedModel
+from simulator.agents.screen import Screens
 from simulator.agents.walker import Walker, WalkRules
 from simulator.choice import BehaviourChooser, Chooser, Interrupted
+from simulator.support.speaking import Speaker
 from simulator.world import World
 
 log = logging.getLogger("dayone.simulator")
@@ -81,6 +84,16 @@ class Tutoring:
         return Walker(
             population, world, fallback, self.asker, self.identity.model, runner=self._runner, rules=rules,
             stopping=self._stop_now,
+        )  # fmt: skip
+
+    def speaker(self, population: Population, world: World) -> Speaker | None:
+        """Who speaks when users whom agents play write to support; nobody where the product has none."""
+        if world.pack.help is None:
+            return None
+        screens = Screens(world, population)
+        return SupportAgents(
+            world.pack, population, self.asker, self.identity.model, runner=self._runner, persona=screens.persona,
+            attributes=screens.attributes, stopping=self._stop_now,
         )  # fmt: skip
 
     def _stop_now(self) -> bool:
@@ -147,6 +160,7 @@ class Tutoring:
             refused=dict(agents.refused),
             errors=dict(agents.errors),
             outcomes={name or "tables": number for name, number in agents.outcomes.items()},
+            conversations=agents.conversations,
             plans=agents.plans,
             duplicate_plans=agents.duplicate_plans,
             stepped_down=agents.stepped_down,

@@ -25,8 +25,9 @@ WATCH_SECONDS = 0.1
 class AgentCounts:
     """What agents did so far. `decisions` were taken, of which `forced` had no alternative and were not asked for;
     `questions` were answered; `refused` answers by kind, `errors` of the language model by kind, `outcomes` of sessions
-    by outcome; `plans` were made and `duplicate_plans` refused; `stepped_down` users, the first of them at the instant
-    `stepped_down_at` (milliseconds after the start of the run)."""
+    by outcome; `conversations` with support were spoken; `plans` were made and `duplicate_plans` refused;
+    `stepped_down` users, the first of them at the instant `stepped_down_at` (milliseconds after the start of the
+    run)."""
 
     decisions: int = 0
     forced: int = 0
@@ -34,6 +35,7 @@ class AgentCounts:
     refused: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
+    conversations: int = 0
     plans: int = 0
     duplicate_plans: int = 0
     stepped_down: int = 0

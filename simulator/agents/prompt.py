@@ -20,6 +20,8 @@ from importlib.resources import files
 from personas.errors import TutorError
 
 FOLDER = "prompts"
+#: The roles of a conversation with support.
+SUPPORT_PROMPTS = ("support_user", "support_assistant", "support_audit")
 _PLACE = re.compile(r"\{\{([a-z_]+)\}\}")
 _PART = re.compile(r"^## ([a-z_]+)\n", re.MULTILINE)
 _BRACKETS = str.maketrans({"<": "‹", ">": "›"})
@@ -58,6 +60,12 @@ def load_prompt(name: str) -> Prompt:
     """A prompt that ships. TutorError when the file is not one."""
     text = files("simulator.agents").joinpath(FOLDER, f"{name}.md").read_text(encoding="utf-8")
     return parse_prompt(name, text)
+
+
+def fingerprint_of(*names: str) -> str:
+    """The fingerprint of some prompts together; of one, its own."""
+    found = [load_prompt(name).fingerprint for name in names]
+    return found[0] if len(found) == 1 else hashlib.sha256("\n".join(found).encode()).hexdigest()
 
 
 def parse_prompt(name: str, text: str) -> Prompt:

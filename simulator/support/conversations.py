@@ -7,19 +7,20 @@ everything else is columns; a pack without help texts costs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
-from personas.event import CONVERSATION, ConversationData, Envelope
+from personas.event import CONVERSATION, Audit, ConversationData, Envelope
 from personas.help import Help
 from personas.help_checks import opening_phrases
 from personas.pack import Pack
 from personas.population import Population, device_names
 from personas.provenance import RunIdentity
-from personas.randomness import fold
+from personas.randomness import fold, uniform
 from simulator import text
 from simulator.encode import Messages, no_messages
 from simulator.engine import Played, Words
@@ -27,19 +28,25 @@ from simulator.properties import Properties, chosen_phrase, property_purposes
 from simulator.support.audit import Auditor
 from simulator.support.plot import Plot
 from simulator.support.retrieval import Retrieval
+from simulator.support.speaking import Case, Speaker
 from simulator.support.words import Dice, Writer
-from simulator.support.writers import MOODS, TYPINGS, Letters, Writers
+from simulator.support.writers import FLAW, LANGUAGE, MOODS, SAMPLE, TYPINGS, Letters, Writers
 
 SEQUENCE_BITS = 16
 #: Whoever chose the events: sentences put together by grammar are the pack's own.
 GENERATOR = "prior"
+#: And what a language model speaks is the tutor's.
+SPEAKER = "tutor"
 
 
 class Conversations:
     """Makes the conversations of one run."""
 
-    def __init__(self, pack: Pack, help_: Help, identity: RunIdentity, population: Population) -> None:
+    def __init__(
+        self, pack: Pack, help_: Help, identity: RunIdentity, population: Population, speaker: Speaker | None = None
+    ) -> None:
         self.pack, self.help, self.identity, self.population = pack, help_, identity, population
+        self.speaker = speaker
         self.writers = Writers(pack, help_, population)
         self.plot, self.auditor = Plot(help_, Retrieval(help_)), Auditor(help_)
         self.calendar = text.Calendar(identity.start)
@@ -60,11 +67,14 @@ class Conversations:
             return no_messages()
         written = self._openings.of(letters, played.words)
         made = [self.one(letters, row, written.get(row)) for row in range(len(letters))]
+        spoken = self._spoken(letters, written, made)
+        made = [of_grammar if own is None else own for of_grammar, own in zip(made, spoken, strict=True)]
         begun = self.calendar.text(letters.time).to_pylist()
         last = np.array([round(data.turns[-1].seconds * 1000) for data in made], dtype=np.int64)
         ended = self.calendar.text(letters.time + last).to_pylist()
         values = [
-            self._message(letters, row, msgspec.structs.replace(data, ended=ended[row]), begun[row])
+            self._message(letters, row, msgspec.structs.replace(data, ended=ended[row]), begun[row],
+                          GENERATOR if spoken[row] is None else SPEAKER)
             for row, data in enumerate(made)
         ]
         kind = np.full(len(letters), -1, dtype=np.int64)
@@ -99,7 +109,48 @@ class Conversations:
         return ConversationData(
             sequence=int(letters.sequence[row]), reason=self.reasons[reason], language=self.help.language,
             outcome=course.outcome, ended="", parameters=parameters(writer), turns=course.turns, audit=audit,
-            passed=audit.grounded.passed and audit.solved.passed and audit.polite.passed, rejected=course.rejected,
+            passed=passed(audit), rejected=course.rejected,
+        )  # fmt: skip
+
+    def _spoken(
+        self, letters: Letters, written: Mapping[int, Opening], by_grammar: Sequence[ConversationData]
+    ) -> list[ConversationData | None]:
+        """What the speaker makes of each row; None where there is none, or it cannot."""
+        if self.speaker is None:
+            return [None] * len(letters)
+        languages = list(self.help.spoken)
+        chances = uniform(fold(letters.key, LANGUAGE))
+        drawn = np.searchsorted(np.cumsum(list(self.help.spoken.values())), chances, side="right")
+        flaws = uniform(fold(letters.key, FLAW)).tolist()
+        samples = (fold(letters.key, SAMPLE) >> np.uint64(16)).tolist()
+        cases = [
+            self._case(letters, row, written.get(row), languages[min(int(drawn[row]), len(languages) - 1)],
+                       samples[row], flaws[row])
+            for row in range(len(letters))
+        ]  # fmt: skip
+        return [
+            None if one is None else msgspec.structs.replace(
+                data, language=case.language, outcome=one.outcome, turns=one.turns, audit=one.audit,
+                passed=passed(one.audit), rejected=one.rejected,
+            )
+            for case, data, one in zip(cases, by_grammar, self.speaker.speak(cases), strict=True)
+        ]  # fmt: skip
+
+    def _case(
+        self, letters: Letters, row: int, written: Opening | None, language: str, sample: int, flaw: float
+    ) -> Case:
+        reason = self.reasons[int(letters.reason[row])]
+        writer = self.writer(letters, row, Dice(letters.dice[row].tolist()))
+        problem = self.pack.product.problems.get(reason)
+        summary = problem.summary if problem else self.pack.product.events[reason].summary
+        attempted = list(self.pack.product.events)[int(letters.event[row])]
+        happened = f"{summary or reason.replace('_', ' ')} ({attempted.replace('_', ' ')})"
+        if int(letters.item[row]) >= 0:
+            happened += f", about: {writer.title}"
+        return Case(
+            user=int(letters.user[row]), writer=writer, reason=reason, happened=happened,
+            about=(written.id_,) if written else self._about[int(letters.reason[row])],
+            words=written.words if written else None, language=language, sample=sample, flaw=flaw,
         )  # fmt: skip
 
     def _question(self, reason: int, dice: Dice) -> tuple[str, str]:
@@ -113,15 +164,20 @@ class Conversations:
             number -= len(questions)
         raise AssertionError("a number below the sum of the questions")
 
-    def _message(self, letters: Letters, row: int, data: ConversationData, time: str) -> str:
+    def _message(self, letters: Letters, row: int, data: ConversationData, time: str, generator: str) -> str:
         user = self.population.ids[letters.user[row]].decode()
         session = f"{user}-{letters.session[row]}"
         envelope = Envelope(
             specversion="1.0", id=f"{session}.{data.sequence}.conversation", source=self._source, type=CONVERSATION,
-            time=time, subject=user, synthetic=True, runid=self._run_id, generator=GENERATOR,
+            time=time, subject=user, synthetic=True, runid=self._run_id, generator=generator,
             generation=self.identity.generation, data=msgspec.Raw(msgspec.json.encode(data)), sessionid=session,
         )  # fmt: skip
         return msgspec.json.encode(envelope).decode()
+
+
+def passed(audit: Audit) -> bool:
+    """Whether an audit was passed as a whole."""
+    return audit.grounded.passed and audit.solved.passed and audit.polite.passed
 
 
 def parameters(writer: Writer) -> dict[str, str | float]:

@@ -23,7 +23,7 @@ from simulator.world import I64
 
 SESSION_KEY = 1_000_000
 # Purposes of random numbers; those below 200 belong to the engine, those from 256 on to properties.
-WRITES, MOOD, TYPING, MANNER, DICE = 200, 201, 202, 210, 220
+WRITES, MOOD, TYPING, LANGUAGE, FLAW, SAMPLE, MANNER, DICE = 200, 201, 202, 203, 204, 205, 210, 220
 MOODS = ("calm", "worried", "annoyed", "angry")
 #: Above these the mood is the next one: how much less satisfied than usual, in tenths, plus noise.
 MOOD_STEPS = (0.3, 1.1, 2.0)

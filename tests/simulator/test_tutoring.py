@@ -24,7 +24,7 @@ from simulator.producer import MemoryProducer
 from simulator.simulation import Held, Simulation
 from simulator.tutoring import MakeModel, Tutoring
 from tests.runs import START, identity_of, pack_of
-from tests.simulator.agents.brains import Brain, BrainModel, silly
+from tests.simulator.agents.brains import Brain, BrainModel, silly, talking
 
 TUTOR = TutorIdentity(share=0.4, model="fake", prompts="0")
 DAYS = 8
@@ -33,6 +33,8 @@ PRICE = 0.001
 
 def odd(request: Request) -> dict[str, Any]:
     """As silly as an object can be."""
+    if request.purpose not in ("walk", "plan"):
+        return talking(request)
     content = silly(request)
     return content if isinstance(content, dict) else {}
 
@@ -72,7 +74,8 @@ def played(
     identity = identity_of("shop", users=80).model_copy(update={"tutor": TUTOR})
     producer = MemoryProducer()
     with Tutoring(TUTOR, chosen, ceiling, make) as tutoring:
-        simulation = Simulation(pack_of("shop"), identity, Shard(0, 1, 4), producer, agents=tutoring.agents)
+        simulation = Simulation(pack_of("shop"), identity, Shard(0, 1, 4), producer, agents=tutoring.agents,
+                                speaker=tutoring.speaker)  # fmt: skip
         simulation.resume(held or {})
         tutoring.stopping = stopping
         tutoring.open(resumed=bool(held), earlier=earlier)

@@ -86,3 +86,19 @@ def obedient(wanted: str) -> Brain:
         return whole | {"action": wanted} if told else whole
 
     return brain
+
+
+def talking(request: Request) -> Any:
+    """Speaks in conversations with support: asks, answers with the first statement that it is shown, and is content."""
+    if request.purpose == "user_message":
+        first = "(nothing yet)" in request.messages[0].text
+        then = "wait" if first else ("wait", "solved", "give_up")[chance(request, "then") % 3]
+        return {"message": "My card was declined, why?" if first else "Thank you, all right.", "then": then}
+    if request.purpose == "audit":
+        fine = {"reason": "as the help texts say", "passed": True}
+        return {"grounded": fine, "solved": fine, "polite": fine}
+    if "help_ids" not in request.answer_schema["properties"]:
+        return {"message": "We will pay you a million for that."}
+    line = request.context.split("<data>\n")[1].splitlines()[0]
+    id_, _, text = line.removeprefix("[").partition("] ")
+    return {"message": text.partition(": ")[2].partition(". ")[0] + ".", "help_ids": [id_], "hand_over": False}
