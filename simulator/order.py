@@ -94,7 +94,7 @@ def _twin_of(options: RunOptions) -> dict[str, Any]:
 def tutor_of(
     options: RunOptions, settings: SimulatorSettings, has_support: bool = False
 ) -> TutorIdentity | None:
-    """Which users a language model plays, and how; None for none. `has_support`: it also speaks when they write to it."""
+    """Which users a language model plays, and how; None for none. With `has_support` it also speaks to support."""
     if options.teacher != "tutor":
         if options.tutor_share is not None:
             raise SettingsError("--tutor-share is for --teacher tutor", hint="Add --teacher tutor, or leave it out.")
