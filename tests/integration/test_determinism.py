@@ -35,7 +35,7 @@ KEPT = (RUNS, CHECKPOINTS)
 #: Checkpoints as often as can be, and a little rarer.
 OFTEN, RARER = (CheckpointPlan(number, share=1.0) for number in (40, 300))
 NO_SHRINKING = (Phase.explicit, Phase.generate)
-CUTS = st.lists(st.floats(0, 1), min_size=16, max_size=16)
+CUTS = st.lists(st.floats(0, 1), min_size=20, max_size=20)
 
 
 def digest(records: Iterable[Record]) -> str:
