@@ -11,6 +11,7 @@ The key goes to the SDK and nowhere else: no error, log line or count here has a
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from personas.errors import TutorError
+from personas.logs import redact
 from simulator.agents import faults
 from simulator.agents.batches import Batches, BatchesInMemory, BatchStore, Kept, all_at_once, ignore
 from simulator.agents.budget import Budget
@@ -55,7 +57,9 @@ class AnthropicModel:
     ) -> None:
         import anthropic
 
-        self._sdk = anthropic
+        for name in ("anthropic", "httpx2"):  # a line for each call, and at debug level whole prompts
+            logging.getLogger(name).setLevel(logging.WARNING)
+        self._sdk, self._key = anthropic, key
         # No redirects, since they would carry the key elsewhere; no proxy on the way to our own machine. A server of
         # one's own wants no key, the SDK wants one.
         local = urlsplit(base_url or "").hostname in LOOPBACK
@@ -148,7 +152,7 @@ class AnthropicModel:
             async with asyncio.timeout(seconds):
                 return await call
         except sdk.APIStatusError as error:
-            said = error.api_message or f"status {error.status_code}"
+            said = self._without_key(error.api_message or f"status {error.status_code}")
             verdict = faults.verdict_of_status(error.status_code, said)
             return Failure(verdict, f"{error.status_code}: {said}"[:300], _seconds(error.response.headers))
         except (sdk.APITimeoutError, TimeoutError):
@@ -193,15 +197,19 @@ class AnthropicModel:
             if result.type == "succeeded":
                 found[line.custom_id] = _reply_or_failure(result.message)
             elif result.type == "errored":
-                said = result.error.error
-                verdict = faults.verdict_of_type(said.type, said.message)
-                found[line.custom_id] = Failure(verdict, f"{said.type}: {said.message}"[:300])
+                kind, said = result.error.error.type, self._without_key(result.error.error.message)
+                found[line.custom_id] = Failure(faults.verdict_of_type(kind, said), f"{kind}: {said}"[:300])
             else:
                 verdict = faults.EXPIRED if result.type == "expired" else faults.CANCELED
                 found[line.custom_id] = Failure(
                     verdict, f"the batch {batch} was {result.type} before this was answered"
                 )
         return found
+
+    def _without_key(self, text: str) -> str:
+        """What a server says goes into errors and recordings; some say the key that they were shown."""
+        key = self._key.get_secret_value()
+        return redact(text.replace(key, "***") if key else text)
 
     def _connection_failure(self, error: Exception) -> Failure:
         """Whether a connection was never made (nothing was asked) or was cut. What caused it lies two errors deep."""
