@@ -42,8 +42,9 @@ class PackNamed(BaseModel):
 
 class Lineage(BaseModel):
     """Where a model comes from. `core` tells the files (name, bytes, SHA-256), rows, users, sessions, span, columns,
-    the map, and what was set aside; `facts` what fitting found. No name of a user or session is in it. `generation` is
-    that of the rows that will be drawn: one more than the core's. `real`: real people are among the ancestors."""
+    the map, and what was set aside; `facts` what fitting found; `new_pack` what was inferred where a pack was made. No
+    name of a user or session is in it. `generation` is that of the rows that will be drawn: one more than the core's.
+    `real`: real people are among the ancestors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -60,18 +61,19 @@ class Lineage(BaseModel):
     pack: PackNamed | None
     core: dict[str, Any]
     facts: dict[str, Any]
+    new_pack: dict[str, Any] | None = None
 
 
 def lineage_of(
     model: TwinModel, options: FitOptions, *, ancestry: Ancestry, core: dict[str, Any],
-    pack: PackNamed | None,
+    pack: PackNamed | None, new_pack: dict[str, Any] | None = None,
 ) -> Lineage:  # fmt: skip
     """The lineage of a model that was fitted with these options on that core."""
     return Lineage(
         format=FORMAT, fingerprint=model.fingerprint, dayone_version=dayone_version(),
         generation=ancestry.generation + 1, ancestors=ancestry.ancestors, real=ancestry.real, k=options.k,
         epsilon=options.epsilon, delta=options.delta, seed=options.seed, pack=pack,
-        core=core, facts=dict(model.facts),
+        core=core, facts=dict(model.facts), new_pack=new_pack,
     )  # fmt: skip
 
 

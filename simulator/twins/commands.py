@@ -48,6 +48,10 @@ def fit_command(wish: Wish, *, json_output: bool = False) -> None:
     check_wish(wish)
     folder = wish.out or Path(f"{Path(wish.core.partition('::')[0]).stem}.twin")
     check_free(folder)
+    if wish.new_pack is not None:
+        from simulator.twins.new_pack.making import check_new
+
+        check_new(wish.new_pack)
     pack = load_pack(wish.pack) if wish.pack is not None else None
     with ended_by_ctrl_c(), progress_of("reading") as progress:
         lineage = fit_core(wish, folder, pack, progress)
@@ -80,11 +84,17 @@ def fit_core(
         delta = 0.1 / core.told["users"]
     options = FitOptions(k=wish.k, epsilon=wish.epsilon, delta=delta, seed=wish.seed)
     model = fit(core.log, options, progress)
-    named = None
+    named, made = None, None
     if pack is not None:
         named = PackNamed(name=pack.product.name, version=pack.product.version, fingerprint=pack.fingerprint)
+    if wish.new_pack is not None:
+        from simulator.twins.new_pack.making import make_pack
+
+        progress("pack", 1.0)
+        made = make_pack(core.log, wish.new_pack, wish.k, mapping.conversion)
+        named = made.named
     lineage = lineage_of(
-        model, options, ancestry=core.ancestry, core=core.told, pack=named
+        model, options, ancestry=core.ancestry, core=core.told, pack=named, new_pack=made.told if made else None
     )
     save(model, lineage, folder)
     return lineage
@@ -151,6 +161,14 @@ def told(lineage: Lineage) -> Iterator[str]:
     if core["set_aside"]:
         listed = ", ".join(f"{count:,} {reason}" for reason, count in core["set_aside"].items())
         yield f"set aside of {core['rows']:,} rows: {listed}"
+    if lineage.new_pack:
+        made = lineage.new_pack
+        counts = f"{made['events']} events, {made['items']:,} items, {len(made['personas'])} personas"
+        yield f"pack {made['folder']}: {counts}"
+        for number, words in enumerate(made["personas"], start=1):
+            yield f"  persona_{number}: {words}"
+        for rule in made["preconditions"]:
+            yield f"  {rule['event']} never before {rule['needs']} ({rule['sessions']:,} sessions)"
     if not core["users_named"]:
         yield "no column for users: each session is taken for a user of its own"
     if not core["sessions_given"]:

@@ -111,9 +111,7 @@ def test_a_run_that_was_stopped_goes_on_where_the_topics_end(tmp_path: Path, cei
     kept = settings(tmp_path)
     begun, simulation, so_far = played(kept, recorded(odd), ceiling=ceiling, until=5 * DAY_MS)
     held = {each.topic: dict(each.reached) for each in simulation.sequences}
-    stopped, _, _ = played(
-        kept, recorded(odd), ceiling=ceiling, held=held, stopping=in_the_middle(), earlier=so_far
-    )
+    stopped, _, _ = played(kept, recorded(odd), ceiling=ceiling, held=held, stopping=in_the_middle(), earlier=so_far)
     assert stopped.records == [], "nothing of a window that was given up is sent"
     rest, _, end = played(kept, recorded(odd), ceiling=ceiling, held=held, earlier=so_far)
     whole, _, _ = played(settings(tmp_path, "replay"), recorded(None))

@@ -29,9 +29,7 @@ class Walk:
 
 
 @contextmanager
-def walking(
-    name: str, model: LanguageModel, *, users: int = 40, seed: int = 7, **more: Any
-) -> Iterator[Walk]:
+def walking(name: str, model: LanguageModel, *, users: int = 40, seed: int = 7, **more: Any) -> Iterator[Walk]:
     """All users of a small run as agents."""
     simulation = simulation_of(name, users=users, seed=seed)
     one = simulation.engine
