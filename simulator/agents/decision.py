@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator.agents.prompt import data, plain
-from simulator.agents.screen import LONGEST_DWELL_SECONDS, LONGEST_WORDS, NONE, Offer
+from simulator.agents.screen import LONGEST_DWELL_SECONDS, LONGEST_REASON, LONGEST_WORDS, NONE, Offer
 
 #: Why an answer can be refused; metrics count by these words. `unknown_item` is an item that was made up.
 REFUSALS = ("malformed", "illegal_action", "unknown_item", "item_missing")
@@ -63,7 +63,7 @@ def read_decision(content: Any, offer: Offer) -> Decision | Refusal:
         category=offer.categories.get(category, -1) if isinstance(category, str) else -1,
         dwell_ms=_dwell_ms(content.get("dwell_seconds")),
         words=typed or None,
-        reason=plain(reason, 200) if isinstance(reason, str) else "",
+        reason=plain(reason, LONGEST_REASON) if isinstance(reason, str) else "",
     )
 
 

@@ -25,7 +25,7 @@ LEAVE, NONE = "leave", "none"
 #: Bounds of what an answer may say.
 LONGEST_DWELL_SECONDS = 1800
 LONGEST_WORDS = 400
-LONGEST_REASON = 200
+LONGEST_REASON = 100
 BUILT_IN = 4
 
 
