@@ -124,20 +124,21 @@ def _sample(room: Room, pairs: I64, troubled: npt.NDArray[np.bool_]) -> tuple[Vi
     return Visits.join(parts), np.concatenate(kinds)
 
 
-def allot(kinds: Kinds, decisions: float, room_for: I64) -> I64:
-    """[K]: how many visits of each kind to pay for, when so many decisions can be paid; at most `room_for` [P] users of
-    a persona."""
+def allot(kinds: Kinds, decisions: float, most: int, room_for: I64) -> I64:
+    """[K]: how many visits of each kind to pay for, when so many decisions can be paid; at most `most` visits in all,
+    and `room_for` [P] of a persona."""
     chosen = np.zeros(len(kinds.length), dtype=np.int64)
     precision, left, users = 1.0 / kinds.variance, decisions, room_for.copy()
     cost = np.maximum(kinds.length, 1e-12)
-    while left > 0:
+    while left > 0 and most > 0:
         gain = (kinds.weight * (1.0 / precision - 1.0 / (precision + kinds.information))).sum(axis=1) / cost
         gain[(users[kinds.persona] <= 0) | (cost > left * 1.5)] = -1.0
         best = int(np.argmax(gain))
         if gain[best] < 0:
             break
-        number = int(min(max(1, decisions / LOTS / cost[best]), users[kinds.persona[best]]))
+        number = int(min(max(1, decisions / LOTS / cost[best]), users[kinds.persona[best]], most))
         chosen[best] += number
+        most -= number
         users[kinds.persona[best]] -= number
         precision = precision + number * kinds.information[best]
         left -= number * cost[best]

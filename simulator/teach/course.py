@@ -32,6 +32,8 @@ from simulator.teach.walks import Room, Visits, next_users, visit
 PILOT, ROUNDS, LEAST_ROUND, HELD_OUT, MOST_HELD_OUT = 12, 8, 4, 0.2, 2000
 #: The part of the others that is not chosen: a student that is wrong about what it knows would choose wrongly.
 AS_THEY_COME = 0.5
+#: So many times as many visits may be chosen for the same money, where they are that much shorter.
+SHORTER = 4
 #: The parts of the taught sessions that students are compared at.
 PARTS = (0.25, 0.5, 1.0)
 
@@ -145,7 +147,9 @@ class Course:
         waiting = np.bincount(room.population.persona[~used], minlength=len(room.pack.personas))
         decisions = len(self.notebook.taught) + len(self.notebook.held_out)
         per_visit = max(decisions / max(self.notebook.sessions, 1), 1.0)
-        numbers = allot(kinds, (count - len(users)) * per_visit, waiting)
+        wanted = count - len(users)
+        most = wanted if self.plan.sessions is not None else SHORTER * wanted
+        numbers = allot(kinds, wanted * per_visit, most, waiting)
         for kind in np.flatnonzero(numbers).tolist():
             users = next_users(room, used, int(numbers[kind]), int(kinds.persona[kind]))
             used[users] = True
