@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from personas.randomness import F64
+from personas.randomness import F64, fold, root_key, uniform
 from simulator.behaviour.contexts import Contexts, arrange, explained, unlocked
 from simulator.behaviour.dwells import fit_dwells
 from simulator.behaviour.model import F32, Behaviour
@@ -29,6 +29,8 @@ from simulator.behaviour.traces import Traces
 from simulator.slates import Rankings
 from simulator.world import I64, World
 
+#: So many decisions tell how far users are from the base in each way; all decisions tell where they are.
+ENOUGH = 100_000
 _COUNTS = np.geomspace(1.0, 1e5, 60)
 
 
@@ -73,7 +75,8 @@ def _fit(
     picks = fit_picks(base, traces.choices, world.pack, rankings)
     base = with_picks(base, picks, world.pack) if len(traces.choices) else base
     contexts = arrange(traces, base, world)
-    moves = fit_moves(contexts, tell)
+    spreads = _spreads(base, traces, world) if len(traces) > ENOUGH else None
+    moves = fit_moves(contexts, tell, spreads)
     dwells = fit_dwells(base.dwell, traces)
     learnt = replace(with_moves(base, moves, contexts, world), dwell=dwells.dwell if dwells.count.any() else base.dwell)
     weights: dict[str, dict[str, float]] = {
@@ -94,6 +97,13 @@ def _fit(
         determined = _share(count, concentration)
         weights["intents"] = {"touched": len(count), "determined": determined, "spread": concentration**-0.5}
     return Fitted(learnt, moves, weights, len(usable) - len(traces))
+
+
+def _spreads(base: Behaviour, traces: Traces, world: World) -> dict[str, float]:
+    """The spread of each block, from about ENOUGH decisions in sessions drawn by a hash."""
+    drawn = uniform(fold(root_key("spreads"), np.arange(traces.sessions)))
+    some = traces.of_sessions(drawn < ENOUGH / len(traces))
+    return {name: block.spread for name, block in fit_moves(arrange(some, base, world)).blocks.items()}
 
 
 def with_moves(base: Behaviour, found: MovesFit, contexts: Contexts, world: World) -> Behaviour:

@@ -161,35 +161,43 @@ class Design:
         return loss, result
 
 
-def fit_moves(contexts: Contexts, tell: Callable[[int, int], None] = lambda done, of: None) -> MovesFit:
-    """The effects that the traces speak for. `tell` hears of each round."""
+def fit_moves(
+    contexts: Contexts,
+    tell: Callable[[int, int], None] = lambda done, of: None,
+    spreads: dict[str, float] | None = None,
+) -> MovesFit:
+    """The effects that the traces speak for. `tell` hears of each round. With `spreads` (see `BlockFit`, found by
+    another fit) these are not estimated."""
     from scipy.optimize import minimize  # takes a third of a second
 
     problem = Design(contexts)
     variance = np.full(len(BLOCKS), FIRST_VARIANCE)
+    rounds = ROUNDS if spreads is None else 0
+    if spreads is not None:
+        variance = np.clip([spreads[name] ** 2 for name in BLOCKS], *VARIANCES)
     effects = np.zeros(problem.count)
     before, _ = problem.evaluate(effects)
     loss, curvature = before, np.zeros(problem.count)
-    for number in range(ROUNDS + 1):
+    for number in range(rounds + 1):
         scale = np.sqrt(variance)[problem.block]
 
         def objective(standard: F64, scale: F64 = scale) -> tuple[float, F64]:
             value, gradient = problem.evaluate(standard * scale)
             return value + 0.5 * float(standard @ standard), gradient * scale + standard
 
-        steps = LAST_STEPS if number == ROUNDS else STEPS_PER_ROUND
+        steps = LAST_STEPS if number == rounds else STEPS_PER_ROUND
         found = minimize(
             objective, effects / scale, jac=True, method="L-BFGS-B", options={"maxiter": steps, "maxcor": 10}
         )
         effects = found.x * scale
         loss, curvature = problem.evaluate(effects, curvature=True)
-        if number < ROUNDS:
+        if number < rounds:
             determined = curvature * scale**2 / (curvature * scale**2 + 1.0)
             squares = np.bincount(problem.block, effects**2, minlength=len(BLOCKS))
             known = np.bincount(problem.block, determined, minlength=len(BLOCKS))
             wanted = np.where(known > 1e-6, squares / np.maximum(known * variance, 1e-12), 1.0)
             variance = np.clip(variance * wanted**HURRY, *VARIANCES)
-        tell(number + 1, ROUNDS + 1)
+        tell(number + 1, rounds + 1)
     total = max(float(contexts.weight.sum()), 1.0)
     return MovesFit(_blocks(problem, effects, curvature, variance), before / total, loss / total)
 

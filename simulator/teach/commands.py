@@ -66,10 +66,6 @@ def teach_command(wish: Wish, settings: SimulatorSettings, *, json_output: bool 
         if isinstance(teacher, Tutoring):
             teacher = _opened(stack.enter_context(teacher), wish, settings, room, notebook, stop)
         plan = Plan(wish.budget, wish.sessions, wish.seed)
-        if wish.sessions is None and teacher.free:
-            raise SettingsError(
-                f"The model {teacher.model} costs nothing, so a budget is no end.", hint="Add --sessions."
-            )
         with _progress(wish) as tell:
             course = Course(
                 room, teacher, notebook, plan, keep=lambda notes: notes.save(out), tell=tell, stopping=stop.is_set
@@ -77,8 +73,8 @@ def teach_command(wish: Wish, settings: SimulatorSettings, *, json_output: bool 
             complete = course.teach()
             if not notebook.taught.sessions:
                 raise StudentError(
-                    "no visit was played to its end: there is nothing to learn from",
-                    hint="The same command goes on; `--json` and the log tell what went wrong with the answers.",
+                    f"no visit was played to its end ({notebook.lost} were begun): there is nothing to learn from",
+                    hint="Was the budget enough for one? The log tells what went wrong with answers.",
                 )
             lesson = course.learn(complete=complete)
     save_student(out, lesson.student)
@@ -111,6 +107,10 @@ def _opened(
 ) -> TutorTeacher:
     """The agents, ready to be asked. What was paid for earlier rounds counts towards the budget."""
     entry = price_table(settings.tutor_prices)[settings.tutor_model]
+    if wish.sessions is None and entry.input == entry.output == 0:
+        raise SettingsError(
+            f"The model {settings.tutor_model} costs nothing: a budget is no end.", hint="Add --sessions."
+        )
     tutoring.ceiling = max(0.0, wish.budget - notebook.paid)
     tutoring.stopping = stop.is_set
     tutoring.open(resumed=False)
@@ -183,6 +183,6 @@ def _line(one: Fidelity) -> str:
     loss, hit, far = one.log_loss, one.top_1, one.total_variation
     gain = "" if one.gain_per_dollar is None else f"{one.gain_per_dollar:.4f}"
     return (
-        f"{one.name:<14}{one.sessions:>8,}{one.dollars:>9.4f}  {loss.value:.4f} [{loss.low:.4f}, {loss.high:.4f}]"
-        f"  {hit.value:.3f} [{hit.low:.3f}, {hit.high:.3f}]  {far.value:.4f} [{far.low:.4f}, {far.high:.4f}]{gain:>11}"
+        f"{one.name:<14}{one.sessions:>7,}{one.dollars:>9.4f}  {loss.value:.4f} [{loss.low:.3f}, {loss.high:.3f}]"
+        f"  {hit.value:.3f} [{hit.low:.3f}, {hit.high:.3f}]  {far.value:.4f} [{far.low:.3f}, {far.high:.3f}]{gain:>9}"
     )

@@ -116,6 +116,8 @@ class Course:
         notebook, plan = self.notebook, self.plan
         played = notebook.sessions + notebook.lost
         left = np.inf if plan.sessions is None else float(plan.sessions - played)
+        if plan.budget <= 0:
+            left = 0.0
         if not notebook.rounds:
             return self._natural(int(min(PILOT, left))), self._natural(0)
         per_visit = notebook.dollars / max(played, 1)

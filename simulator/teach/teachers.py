@@ -61,11 +61,6 @@ class TeacherOfCourse(Protocol):
         ...
 
     @property
-    def free(self) -> bool:
-        """Whether answers have no price, so that no budget is ever used up."""
-        ...
-
-    @property
     def paid(self) -> float:
         """Dollars that were really spent, or may have been."""
         ...
@@ -77,7 +72,7 @@ class OracleTeacher:
     """Decides as a known Behaviour; each decision is billed as if it had been asked for."""
 
     kind: Literal["tutor", "oracle"] = "oracle"
-    model, prompts, agents_only, exhausted, free, paid = "", "", False, False, False, 0.0
+    model, prompts, agents_only, exhausted, paid = "", "", False, False, 0.0
 
     def __init__(self, behaviour: Behaviour, per_decision: float = DOLLARS_PER_DECISION) -> None:
         self.behaviour, self.per_decision = behaviour, per_decision
@@ -117,7 +112,6 @@ class TutorTeacher:
         self.tutoring, self.behaviour = tutoring, prior
         self.model, self.prompts = tutoring.identity.model, tutoring.identity.prompts
         self.bill = Bill()
-        self.free = entry.input == entry.output == 0
         assert tutoring.asker.model is not None, "the tutoring is not open"
         tutoring.asker.model = BilledModel(tutoring.asker.model, self.bill, entry)
 

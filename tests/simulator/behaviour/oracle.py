@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -10,12 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from personas.population import DAY_MS
-from personas.randomness import F64, fold, root_key, standard_normal
+from personas.randomness import F64
 from simulator.behaviour.model import Behaviour
 from simulator.behaviour.traces import Choices, Traces, legal_moves, tiredness
 from simulator.choice import BehaviourChooser
 from simulator.engine import Engine
 from simulator.slates import Rankings
+from simulator.teach.oracle import oracle_of
 from simulator.teach.recorder import Recorder
 from simulator.world import BAG_ADD, World
 from tests.runs import simulation_of
@@ -25,7 +26,7 @@ TRUTHS: dict[str, dict[str, float]] = {
     "the prior itself": {},
     "each persona its own": {"persona": 0.6},
     "personas, intents, situations, after-effects, reactions, traits": {
-        "persona": 0.5, "intent": 0.4, "situation": 0.3, "after": 0.4, "reaction": 0.4, "traits": 0.4,
+        "persona": 0.5, "intent": 0.4, "situation": 0.3, "after": 0.4, "reaction": 0.4, "traits": 0.4, "items": 0.4,
     },
     "each persona differs in each situation": {"persona situation": 0.4},
     "each intent differs in each situation": {"intent situation": 0.5},
@@ -35,42 +36,6 @@ TRUTHS: dict[str, dict[str, float]] = {
         "cell": 0.1, "after": 0.3, "reaction": 0.3, "traits": 0.3,
     },
 }  # fmt: skip
-
-
-def truth_of(prior: Behaviour, spread: dict[str, float]) -> Behaviour:
-    """A behaviour away from the prior; where it differs at all, in times and in the choice of items too."""
-    if not spread:
-        return prior
-    personas, intents, situations, moves = prior.next_event.shape
-    shapes = {
-        "persona": (personas, 1, 1, moves),
-        "intent": (1, intents, 1, moves),
-        "situation": (1, 1, situations, moves),
-        "persona situation": (personas, 1, situations, moves),
-        "intent situation": (1, intents, situations, moves),
-        "cell": (personas, intents, situations, moves),
-    }
-    total = sum(spread.get(name, 0.0) * _noise(name, *shape) for name, shape in shapes.items())
-    after = np.exp(spread.get("after", 0.0) * _noise("after", *prior.after.shape))
-    reaction = np.exp(spread.get("reaction", 0.0) * _noise("reaction", *prior.reaction.shape))
-    reaction[-1] = 1.0  # the row of no problem
-    appeal = np.exp(0.4 * _noise("appeal", 1, prior.appeal.shape[1]))
-    return replace(
-        prior,
-        next_event=(prior.next_event * np.exp(total)).astype(np.float32),
-        after=(prior.after * after).astype(np.float32),
-        reaction=(prior.reaction * reaction).astype(np.float32),
-        traits=prior.traits + spread.get("traits", 0.0) * _noise("traits", *prior.traits.shape),
-        dwell=prior.dwell * np.exp(0.5 * _noise("dwell", len(prior.dwell), 1)),
-        taste=prior.taste * 1.6,
-        seen=prior.seen * 0.4,
-        appeal=(prior.appeal * appeal).astype(np.float32),
-    )
-
-
-def _noise(name: str, *shape: int) -> F64:
-    count = int(np.prod(shape))
-    return standard_normal(fold(root_key("truth", name), np.arange(count))).reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -88,7 +53,7 @@ class Lesson:
 @lru_cache
 def lesson(pack: str, truth: str, sessions: int = 2000, held_out: int = 1000) -> Lesson:
     prior = simulation_of(pack, users=1).behaviour
-    played = truth_of(prior, TRUTHS[truth])
+    played = oracle_of(prior, TRUTHS[truth])
     traces, engine = sessions_of(pack, played, sessions, seed=11)
     others, _ = sessions_of(pack, played, held_out, seed=12)
     return Lesson(prior, played, traces, others, engine.world, engine.effects.rankings)
