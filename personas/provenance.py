@@ -59,7 +59,8 @@ class TutorIdentity(BaseModel):
 
 class TutorReport(BaseModel):
     """What the language model of a run (or shard) did and cost so far. `stepped_down`: users who are played by tables
-    because the ceiling of dollars was reached, the first of them at `stepped_down_at` (virtual time)."""
+    because the ceiling of dollars was reached, the first of them at `stepped_down_at` (virtual time). `quality` has
+    what is known to go wrong with what it writes, by measure; `warnings` those beyond their threshold, in words."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -73,6 +74,8 @@ class TutorReport(BaseModel):
     errors: dict[str, int] = Field(default_factory=dict)
     outcomes: dict[str, int] = Field(default_factory=dict)
     conversations: int = 0
+    quality: dict[str, float] = Field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
     plans: int = 0
     duplicate_plans: int = 0
     stepped_down: int = 0

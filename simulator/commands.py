@@ -193,6 +193,10 @@ def print_tutor(report: TutorReport) -> None:
     if report.plans:
         typer.echo(f"  {report.plans:,} plans, {report.duplicate_plans:,} refused because they were nearly the same")
     typer.echo(f"  ended: {ended or 'none'}; answers refused: {refused:,}")
+    if report.conversations:
+        typer.echo(f"  {report.conversations:,} conversations with support were spoken")
+    for warning in report.warnings:
+        typer.echo(f"  warning: {warning}")
     if report.stepped_down_at is not None:
         typer.echo(
             f"  the ceiling was reached at {report.stepped_down_at:%Y-%m-%d %H:%M} of virtual time: from there on "

@@ -81,7 +81,8 @@ def run_order(
         def reported(current: Run) -> None:
             telemetry.observe(current, producer.counts(), memory_bytes())
             if tutoring is not None and tutor_telemetry is not None:
-                tutor_telemetry.observe(tutoring.counts, tutoring.budget)
+                agents = tutoring.asker.counts
+                tutor_telemetry.observe(tutoring.counts, tutoring.budget, agents.conversations, tutoring.quality())
             report(current)
 
         run.report = reported

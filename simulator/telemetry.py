@@ -8,6 +8,7 @@ whole list, so that dashboards, alarms and documents can be tested against it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +20,7 @@ from simulator.producer import ProducerCounts
 if TYPE_CHECKING:
     from simulator.agents.budget import Budget
     from simulator.agents.counts import TutorCounts
+    from simulator.agents.quality import Measure
     from simulator.run import Run
 
 
@@ -67,10 +69,14 @@ TUTOR_REFUSED = Metric("dayone_tutor_over_budget_total", "counter", "Calls not m
 TUTOR_REPLAYED = Metric("dayone_tutor_replayed_total", "counter", "Answers that came from recordings")
 TUTOR_CONCURRENCY = Metric("dayone_tutor_concurrency_calls", "gauge", "Calls to the language model under way")
 TUTOR_LEFT = Metric("dayone_tutor_left_dollars", "gauge", "Dollars left below the ceiling; +Inf without one")
+TUTOR_CONVERSATIONS = Metric("dayone_tutor_conversations_total", "counter", "Conversations with support, spoken")
+TUTOR_QUALITY = Metric(
+    "dayone_tutor_quality_ratio", "gauge", "What is known to go wrong with what agents write, by measure", ("kind",)
+)
 
 TUTOR_METRICS = (
     TUTOR_CALLS, TUTOR_TOKENS, TUTOR_DOLLARS, TUTOR_UNKNOWN, TUTOR_TWICE, TUTOR_REFUSED, TUTOR_REPLAYED,
-    TUTOR_CONCURRENCY, TUTOR_LEFT,
+    TUTOR_CONCURRENCY, TUTOR_LEFT, TUTOR_CONVERSATIONS, TUTOR_QUALITY,
 )  # fmt: skip
 
 
@@ -134,8 +140,14 @@ class TutorTelemetry(_Followed):
     def __init__(self, registry: CollectorRegistry) -> None:
         super().__init__(TUTOR_METRICS, registry)
 
-    def observe(self, counts: TutorCounts, budget: Budget) -> None:
-        """Take over where the calls and their budget stand."""
+    def observe(
+        self, counts: TutorCounts, budget: Budget, conversations: int = 0, quality: Sequence[Measure] = ()
+    ) -> None:
+        """Take over where the calls and their budget stand, and what was said."""
+        self._rise(TUTOR_CONVERSATIONS, conversations)
+        for measure in quality:
+            if measure.figure is not None:
+                self._gauges[TUTOR_QUALITY].labels(measure.name).set(measure.figure)
         for kind, number in counts.calls.items():
             self._rise(TUTOR_CALLS, number, kind)
         for kind, number in counts.tokens.items():

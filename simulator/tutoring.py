@@ -29,6 +29,7 @@ from simulator.agents.many import ask_many
 from simulator.agents.plan import Plan
 from simulator.agents.planner import Kind, make_plans, summary_of
 from simulator.agents.playing import PlanChooser
+from simulator.agents.quality import Measure, of_texts
 from simulator.agents.replay import RecordedModel
 from simulator.agents.screen import Screens
 from simulator.agents.walker import Walker, WalkRules
@@ -61,6 +62,7 @@ class Tutoring:
         self._runner = asyncio.Runner()
         self._earlier = TutorReport()
         self._planned: PlanChooser | None = None
+        self._measured: tuple[int, tuple[Measure, ...]] = (0, ())
         self._plans: dict[Kind, list[Plan]] | None = None
 
     def __enter__(self) -> Self:
@@ -147,9 +149,17 @@ class Tutoring:
         if missing:
             log.warning("%d of %d kinds of visits have no plans: they are played from tables", missing, len(plans))
 
+    def quality(self) -> tuple[Measure, ...]:
+        """What goes wrong in what was written so far; measured again when there are a tenth more messages."""
+        said = self.asker.counts.said
+        if self.asker.counts.conversations > 1.1 * self._measured[0]:
+            self._measured = self.asker.counts.conversations, of_texts(list(said))
+        return self._measured[1]
+
     def report(self, start: datetime) -> TutorReport:
         """What was done and spent so far; `start` is the start of the run. Dollars include those of earlier starts."""
         agents, at = self.asker.counts, self.asker.counts.stepped_down_at
+        quality = self.quality()
         return TutorReport(
             ceiling=self.ceiling,
             dollars=self._earlier.dollars + self.budget.spent,
@@ -161,6 +171,8 @@ class Tutoring:
             errors=dict(agents.errors),
             outcomes={name or "tables": number for name, number in agents.outcomes.items()},
             conversations=agents.conversations,
+            quality={one.name: round(one.figure, 6) for one in quality if one.figure is not None},
+            warnings=tuple(str(one) for one in quality if one.warns),
             plans=agents.plans,
             duplicate_plans=agents.duplicate_plans,
             stepped_down=agents.stepped_down,

@@ -8,17 +8,20 @@ one fails or a stop is asked for. Knows neither worlds nor prompts.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
 from personas.errors import TutorError
 from simulator.agents.language import LanguageModel, Request
+from simulator.agents.quality import Said
 from simulator.choice import Interrupted
 
 T = TypeVar("T")
 WATCH_SECONDS = 0.1
+#: Messages that quality is measured on.
+REMEMBERED = 2000
 
 
 @dataclass
@@ -27,7 +30,7 @@ class AgentCounts:
     `questions` were answered; `refused` answers by kind, `errors` of the language model by kind, `outcomes` of sessions
     by outcome; `conversations` with support were spoken; `plans` were made and `duplicate_plans` refused;
     `stepped_down` users, the first of them at the instant `stepped_down_at` (milliseconds after the start of the
-    run)."""
+    run). `said` are the latest messages that users wrote to support."""
 
     decisions: int = 0
     forced: int = 0
@@ -40,6 +43,7 @@ class AgentCounts:
     duplicate_plans: int = 0
     stepped_down: int = 0
     stepped_down_at: int | None = None
+    said: deque[Said] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
 
 
 class Asker:

@@ -25,6 +25,7 @@ from simulator.agents.asking import Asker, all_at_once
 from simulator.agents.faults import INVALID_ANSWER
 from simulator.agents.language import Message, Purpose, Request
 from simulator.agents.prompt import SUPPORT_PROMPTS, Prompt, data, load_prompt, plain
+from simulator.agents.quality import Said
 from simulator.support.answers import cited
 from simulator.support.audit import apologies, citations
 from simulator.support.retrieval import SHOWN, Retrieval, words_of
@@ -99,7 +100,19 @@ class SupportAgents:
         if cases:
             self.runner.run(all_at_once(range(len(cases)), one, self.stopping, min(len(cases), AT_ONCE)))
         self.asker.counts.conversations += sum(each is not None for each in spoken)
+        for case, each in zip(cases, spoken, strict=True):
+            if each is not None:
+                self._remember(case, each)
         return spoken
+
+    def _remember(self, case: Case, spoken: Spoken) -> None:
+        """What was said as the user, to be measured."""
+        persona, writer = self.pack.personas[int(self.population.persona[case.user])].name, case.writer
+        for place, turn in enumerate(spoken.turns):
+            if turn.role == "user":
+                most = writer.most_words if place == 0 else None
+                one = Said(persona, turn.text, writer.mood, writer.formality, case.language, most)
+                self.asker.counts.said.append(one)
 
     async def _converse(self, case: Case) -> Spoken:
         turns: list[Turn] = []

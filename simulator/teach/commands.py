@@ -79,7 +79,7 @@ def teach_command(wish: Wish, settings: SimulatorSettings, *, json_output: bool 
             lesson = course.learn(complete=complete)
     save_student(out, lesson.student)
     if json_output:
-        typer.echo(json.dumps({"student": str(out), "stopped": lesson.stopped} | _told(lesson)))
+        typer.echo(json.dumps({"student": str(out), "stopped": lesson.stopped} | _told(lesson) | _quality(lesson)))
     else:
         _print(lesson, out)
     if lesson.stopped:
@@ -150,6 +150,10 @@ def _told(lesson: Lesson) -> dict[str, object]:
     return told
 
 
+def _quality(lesson: Lesson) -> dict[str, object]:
+    return {"quality": [measure.told() for measure in lesson.quality]}
+
+
 def _print(lesson: Lesson, out: Path) -> None:
     """The end of `dayone teach`."""
     lineage = lesson.student.lineage
@@ -163,6 +167,10 @@ def _print(lesson: Lesson, out: Path) -> None:
         typer.echo(f"  {teacher.lost:,} visits taught nothing: their agents did not walk them to the end")
     learnt = sorted(lineage.weights.items(), key=lambda pair: -pair[1]["determined"])[:5]
     typer.echo("  learnt most of: " + ", ".join(f"{name} ({told['determined']:.0f})" for name, told in learnt))
+    odd = [measure for measure in lesson.quality if measure.warns]
+    typer.echo(f"  what is known to go wrong with agents: {len(odd)} of {len(lesson.quality)} measures warn")
+    for measure in odd:
+        typer.echo(f"  warning: {measure}")
     if not lineage.held_out_sessions:
         typer.echo("  nothing was held out to judge it by: too few visits")
         return

@@ -18,6 +18,7 @@ import numpy as np
 
 from personas.provenance import dayone_version
 from personas.randomness import fold, root_key, uniform
+from simulator.agents.quality import Measure, of_behaviour
 from simulator.behaviour.artefact import Lineage, Student, Teacher
 from simulator.behaviour.fit import Fitted, fit, report_of
 from simulator.behaviour.traces import Traces
@@ -25,6 +26,7 @@ from simulator.choice import Interrupted
 from simulator.teach.choosing import allot, survey
 from simulator.teach.fidelity import Fidelity, HeldOut
 from simulator.teach.notebook import Notebook
+from simulator.teach.predicting import next_event_chances
 from simulator.teach.teachers import Bill, TeacherOfCourse
 from simulator.teach.walks import Room, Visits, next_users, visit
 
@@ -49,11 +51,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a course came to: the student, how well it predicts, and whether it was stopped before its end."""
+    """What a course came to: the student, how well it predicts, whether it was stopped before its end, and what is odd
+    about the visits that it is taught by."""
 
     student: Student
     fidelity: tuple[Fidelity, ...]
     stopped: bool
+    quality: tuple[Measure, ...] = ()
 
 
 class Course:
@@ -109,7 +113,10 @@ class Course:
             gain = found[0].log_loss.value - one.log_loss.value
             found.append(replace(one, gain_per_dollar=gain / one.dollars if one.dollars > 0 else None))
         lineage = self._lineage(fitted, found)
-        return Lesson(Student(fitted.behaviour, lineage), tuple(found), not complete)
+        visits = Traces.join([taught, notebook.held_out])
+        leaving = next_event_chances(visits, self.room.prior, world)[:, -1]
+        quality = of_behaviour(visits, self.room.prior, leaving)
+        return Lesson(Student(fitted.behaviour, lineage), tuple(found), not complete, quality)
 
     def _next_round(self) -> tuple[Visits, Visits]:
         """The visits to learn from, and those to hold out; none when the course is over."""

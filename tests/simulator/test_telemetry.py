@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from simulator.agents.budget import Budget
 from simulator.agents.counts import TutorCounts
 from simulator.agents.language import Usage
+from simulator.agents.quality import Measure
 from simulator.producer import ProducerCounts
 from simulator.telemetry import METRICS, TUTOR_METRICS, Telemetry, TutorTelemetry
 
@@ -87,7 +88,7 @@ def test_the_list_is_what_is_exported() -> None:
     assert exported == {metric.name: metric.help for metric in METRICS + TUTOR_METRICS}
 
 
-UNITS = ("seconds", "bytes", "messages", "calls", "dollars")
+UNITS = ("seconds", "bytes", "messages", "calls", "dollars", "ratio")
 
 
 @pytest.mark.parametrize("metric", METRICS + TUTOR_METRICS, ids=lambda metric: metric.name)
@@ -118,8 +119,10 @@ def test_what_a_language_model_does_and_costs_is_shown() -> None:
         counts.maybe_billed_twice, counts.replayed = 1, 5
         with counts.under_way():
             tutor.observe(counts, budget)
-        tutor.observe(counts, budget)
+        tutor.observe(counts, budget, 4, [odd, unknown])
 
+    odd = Measure("too_long", 0.5, "at most", 0.1, "first messages that are too long")
+    unknown = Measure("texts_alike", None, "at most", 0.9, "how alike")
     asyncio.run(spend())
     found = {names: value for names, value in shown(telemetry).items() if names[0].startswith("dayone_tutor")}
     assert found == {
@@ -130,4 +133,5 @@ def test_what_a_language_model_does_and_costs_is_shown() -> None:
         ("dayone_tutor_maybe_billed_twice_total",): 1, ("dayone_tutor_over_budget_total",): 0,
         ("dayone_tutor_replayed_total",): 5, ("dayone_tutor_concurrency_calls",): 0,
         ("dayone_tutor_left_dollars",): 1.25,
+        ("dayone_tutor_conversations_total",): 4, ("dayone_tutor_quality_ratio", "too_long"): 0.5,
     }  # fmt: skip
