@@ -40,9 +40,10 @@ class Bursts:
             found[inside] = number
         return found
 
-    def instants(self, number: I64, chance: F64) -> I64:
-        """Instants within bursts."""
-        place = chance * CELLS
+    def instants(self, number: I64, after: I64, chance: F64) -> I64:
+        """Instants within bursts, after the given ones."""
+        passed = ((self.begin[number][:, None] + self.quantiles[number] <= after[:, None]).sum(axis=1) - 1) / CELLS
+        place = (np.clip(passed, 0.0, 1.0) * (1.0 - chance) + chance) * CELLS
         cell = np.minimum(place.astype(np.int64), CELLS - 1)
         low, high = self.quantiles[number, cell], self.quantiles[number, cell + 1]
         return np.asarray(self.begin[number] + (low + (place - cell) * (high - low)).astype(np.int64))
@@ -51,8 +52,10 @@ class Bursts:
 def bursts_of(event: I64, instant: I64, user: I64, k: int) -> Bursts:
     """The bursts of events, at instants (microseconds), by users."""
     found: list[tuple[int, int, int]] = []
-    origin = int(instant.min(initial=0)) // HOUR
-    hours = int(instant.max(initial=0)) // HOUR - origin + 1
+    if not len(instant):
+        return _none()
+    origin = int(instant.min()) // HOUR
+    hours = int(instant.max()) // HOUR - origin + 1
     if hours < 2 * WEEK or not (instant % (24 * HOUR)).any():
         return _none()
     for number in range(int(event.max(initial=-1)) + 1):

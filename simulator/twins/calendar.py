@@ -86,7 +86,7 @@ def land(durations: Durations, ratio: F64, wide: Bools, event: I64, kind: I64, t
     burst = np.flatnonzero(kind >= durations.plain)
     found = time + durations.durations(np.minimum(kind, durations.plain - 1), chance)
     if len(burst):
-        instants = durations.bursts.instants(kind[burst] - durations.plain, chance[burst])
+        instants = durations.bursts.instants(kind[burst] - durations.plain, time[burst], chance[burst])
         instants = instants // durations.resolution * durations.resolution
         found[burst] = np.maximum(instants, time[burst])
     rows = np.flatnonzero(wide[kind])

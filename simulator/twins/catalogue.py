@@ -1,9 +1,11 @@
-"""The catalogue as a tree: items that are met in the same sessions lie close together.
+"""The catalogue as a map: items that are met in the same sessions lie close together.
 
-Co-occurrence (pairs at most three events apart, only those that at least k users have) as positive pointwise mutual
-information, reduced to a few dimensions by a truncated SVD (Levy, Goldberg 2014, NeurIPS); then halved again and
-again along the widest direction. The leaves are the classes of the item model: choosing a class, then an item in it,
-costs the root of what choosing among all items does, and a class pools what single items are too rare for.
+Co-occurrence as positive pointwise mutual information, reduced to a few dimensions by a truncated SVD (Levy, Goldberg
+2014, NeurIPS), and clustered there. The clusters are the classes of the item model: choosing a class, then an item
+in it, costs the root of what choosing among all items does.
+
+Of items of fewer than k users nothing is learnt alone. Some that lie close together are *pooled*; a pool is learnt as
+one item, and drawing it draws one of its items at random.
 """
 
 from __future__ import annotations
@@ -15,65 +17,118 @@ import numpy as np
 from personas.randomness import F64
 from simulator.twins.log import I64
 
-DIMENSIONS = 32
+FEWEST_DIMENSIONS, MOST_DIMENSIONS = 24, 96
 #: Catalogues up to this size are one class.
 ONE_CLASS = 400
-REACH = (1.0, 0.6, 0.4)
+REACH = (1.0, 0.7, 0.5, 0.35, 0.25, 0.2, 0.15, 0.1)
+POOLED = 6
+ROUNDS = 12
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """vector [I+1, d]: place of each item. leaf [I+1]: class of each item, of `leaves`. group [I+1]: the same, coarser.
-    The last row stands for all rare items."""
+    """Items with names (F of at least k users first, then rare ones) and one code for all others become T *tokens*:
+    F items, P pools, and one for the others.
 
+    token [items+1]: token of each item. vector [T, d]: its place. leaf [T]: its class, of `leaves`. group [T]: the
+    same, coarser. pool_first [P+1], pool_items: the items of each pool.
+    """
+
+    token: I64
     vector: F64
     leaf: I64
     leaves: int
     group: I64
     groups: int
+    pool_first: I64
+    pool_items: I64
 
 
-def catalogue_of(item: I64, session: I64, user: I64, items: int, k: int) -> Catalogue:
-    """The catalogue of a log: codes from `items` on are rare. Rows in order, session by session; all with an item."""
+def catalogue_of(item: I64, session: I64, users: I64, frequent: int) -> Catalogue:
+    """The catalogue of a log: codes below `frequent` are items to learn alone, those below len(users) rare items that
+    have names; `users` says how many each has. Rows in order, session by session, all with an item."""
+    items = len(users)
     code = np.minimum(item, items)
-    vector = _vectors(code, session, user, items, k)
-    popularity = np.bincount(code, minlength=items + 1).astype(np.float64)
+    vector = _vectors(code, session, items + 1)
+    place = vector / np.maximum(np.linalg.norm(vector, axis=1, keepdims=True), 1e-9)
+    weight = np.bincount(code, minlength=items + 1).astype(np.float64)
     groups = 1 if items < 8 else int(np.clip(items // 8, 2, 16))
     leaves = 1 if items <= ONE_CLASS else int(1.2 * np.sqrt(items))
-    group, leaf = _halved(vector, popularity, groups), _halved(vector, popularity, leaves)
-    return Catalogue(vector, leaf, int(leaf.max()) + 1, group, int(group.max()) + 1)
+    leaf = _clustered(place, weight, leaves)
+    token, pool_first, pool_items = _pools(place, leaf, frequent, items)
+    tokens = int(token.max()) + 1
+    size = np.bincount(token, minlength=tokens)
+    middle = np.zeros((tokens, vector.shape[1]))
+    np.add.at(middle, token, vector / size[token][:, None])
+    leaf_of = np.zeros(tokens, dtype=np.int64)
+    leaf_of[token] = leaf
+    leaf_of = np.unique(leaf_of, return_inverse=True)[1]
+    group = halved(middle, np.bincount(token, weight, minlength=tokens).astype(np.float64), groups)
+    return Catalogue(
+        token, middle, leaf_of, int(leaf_of.max()) + 1, group, int(group.max()) + 1, pool_first, pool_items
+    )
 
 
-def _vectors(code: I64, session: I64, user: I64, items: int, k: int) -> F64:
+def _clustered(place: F64, weight: F64, leaves: int) -> I64:
+    """[n]: spherical k-means (Dhillon, Modha 2001) from the parts of `halved`."""
+    leaf = halved(place, weight, leaves)
+    for _ in range(ROUNDS if leaves > 1 else 0):
+        centre = np.zeros((leaves, place.shape[1]))
+        np.add.at(centre, leaf, place * np.log1p(weight)[:, None])
+        centre /= np.maximum(np.linalg.norm(centre, axis=1, keepdims=True), 1e-9)
+        leaf = np.argmax(np.round(place @ centre.T, 6), axis=1)
+    return leaf
+
+
+def _vectors(code: I64, session: I64, size: int) -> F64:
+    """[size, d]: d rises with the catalogue."""
     from scipy import sparse
     from scipy.sparse.linalg import svds
 
-    size = items + 1
-    dimensions = min(DIMENSIONS, items - 1)
-    vector = np.zeros((size, DIMENSIONS))
+    wanted = int(np.clip(size // 20, FEWEST_DIMENSIONS, MOST_DIMENSIONS))
+    dimensions = min(wanted, size - 2)
+    vector = np.zeros((size, wanted))
     if dimensions < 2 or len(code) < 2:
         return vector
     total = sparse.csr_array((size, size))
     for far, weight in enumerate(REACH, start=1):
         near = session[far:] == session[:-far]
-        first, second = code[:-far][near], code[far:][near]
-        pair = np.unique(np.stack([first, second, user[far:][near]]), axis=1) if len(first) else np.zeros((3, 0), int)
-        counts = sparse.csr_array((np.full(pair.shape[1], weight), (pair[0], pair[1])), shape=(size, size))
+        counts = sparse.csr_array(
+            (np.full(int(near.sum()), weight), (code[:-far][near], code[far:][near])), shape=(size, size)
+        )
         total = total + counts + counts.T
     total = total.tocoo()
-    often = (total.data >= k) & (total.row != total.col)
-    if often.sum() < 2 * dimensions:
+    apart = total.row != total.col
+    row, column, data = total.row[apart], total.col[apart], total.data[apart]
+    if len(data) < 2 * dimensions:
         return vector
-    margin = np.asarray(total.sum(axis=0)).ravel()
-    value = np.log(total.data * margin.sum() / (margin[total.row] * margin[total.col]))
-    matrix = sparse.csr_array((np.maximum(value, 0) * often, (total.row, total.col)), shape=(size, size))
+    margin = np.bincount(row, data, minlength=size) ** 0.75
+    expected = margin[row] * margin[column] * (data.sum() / margin.sum() ** 2)
+    value = np.log(np.maximum(data / expected, 1.0))
+    value *= data / (data + 1.0)
+    matrix = sparse.csr_array((value, (row, column)), shape=(size, size))
     left, strength, _ = svds(matrix, k=dimensions, v0=np.ones(size), random_state=0)
     vector[:, :dimensions] = (left * np.sqrt(np.maximum(strength, 0)))[:, ::-1]
     return vector
 
 
-def _halved(vector: F64, popularity: F64, parts: int) -> I64:
-    """[I+1]: the part that each item is in; parts have about the same weight (popularity and number, evenly)."""
+def _pools(place: F64, leaf: I64, frequent: int, items: int) -> tuple[I64, I64, I64]:
+    """Token of each item, and the rare items of each pool: some of one class that lie close together."""
+    rare = items - frequent
+    if not rare:
+        return np.arange(items + 1), np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    pool, pools = np.zeros(rare, dtype=np.int64), 0
+    for number in np.unique(leaf[frequent:items]).tolist():
+        mine = np.flatnonzero(leaf[frequent:items] == number)
+        pool[mine] = pools + halved(place[frequent + mine], np.ones(len(mine)), max(len(mine) // POOLED, 1))
+        pools = int(pool[mine].max()) + 1
+    token = np.concatenate([np.arange(frequent), frequent + pool, [frequent + pools]])
+    order = np.argsort(pool, kind="stable")
+    return token, np.concatenate([[0], np.cumsum(np.bincount(pool))]), frequent + order
+
+
+def halved(vector: F64, popularity: F64, parts: int) -> I64:
+    """[n]: the part that each row is in; parts have about the same weight (popularity and number, evenly)."""
     weight = popularity / max(popularity.sum(), 1.0) + 1.0 / len(popularity)
     part = np.zeros(len(vector), dtype=np.int64)
     queue = [(np.arange(len(vector)), parts)]

@@ -18,7 +18,7 @@ from personas.randomness import F64, U64, fold, root_key, uniform
 from simulator.twins.bursts import Bursts
 from simulator.twins.calendar import land, wide_of
 from simulator.twins.dwell import Durations
-from simulator.twins.fit import one_hot, pair_with, shape_from
+from simulator.twins.fit import one_hot, shape_from
 from simulator.twins.history import History
 from simulator.twins.item_player import ItemPlayer
 from simulator.twins.items import ItemNetwork, ItemRows
@@ -113,7 +113,7 @@ def _play(stage: Stage, key: U64, start: I64, static: F64) -> tuple[I64, I64, I6
     for step in range(stage.longest):
         bits = fold(key[active], step + 1000)
         inputs = on_grid(history.inputs())
-        logits = stage.event.logits(inputs)
+        logits = stage.event.logits(inputs, history.pair())
         if not step:
             logits[:, stage.events] = -1e6
         event = draw_class(weights_of(logits), uniform(fold(bits, _EVENT)))
@@ -127,9 +127,8 @@ def _play(stage: Stage, key: U64, start: I64, static: F64) -> tuple[I64, I64, I6
         mode, item = _item(stage, history, known, event, bits)
         time = history.time
         if step:
-            pairs = pair_with(inputs, event, stage.shape)
-            known = np.concatenate([known, one_hot(mode, stage.shape.modes), pairs], axis=1)
-            logits = stage.gap.logits(known)
+            known = np.concatenate([known, one_hot(mode, stage.shape.modes)], axis=1)
+            logits = stage.gap.logits(known, history.pair_with(event))
             bursts = stage.durations.bursts
             if len(bursts):
                 out = (bursts.end <= time[:, None]) | (bursts.event != event[:, None])
@@ -148,7 +147,7 @@ def _item(stage: Stage, history: History, known: F64, event: I64, bits: U64) -> 
     """How the item is chosen, and the item (-1: none)."""
     if stage.items is None:
         return np.full(len(event), NO_ITEM), np.full(len(event), -1)
-    logits = stage.mode.logits(known)
+    logits = stage.mode.logits(known, history.pair_with(event))
     rank = np.arange(1, RANKS + 1)
     logits[:, 1 : RANKS + 1][history.distinct[:, None] < rank] = -1e6
     logits[history.distinct <= RANKS, OLDER] = -1e6

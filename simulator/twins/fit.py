@@ -27,13 +27,13 @@ from personas.errors import TwinError
 from personas.randomness import F64, fold, root_key, uniform
 from simulator.twins.bursts import Bursts
 from simulator.twins.calendar import fit_calendar
-from simulator.twins.catalogue import DIMENSIONS, Catalogue, catalogue_of
+from simulator.twins.catalogue import Catalogue, catalogue_of
 from simulator.twins.dwell import Durations, durations_of, resolution_of
 from simulator.twins.history import MOST_EVENTS, Shape
 from simulator.twins.items import begin, learn_items
 from simulator.twins.log import I64, Log, log_of
 from simulator.twins.model import FitOptions, TwinModel
-from simulator.twins.network import Learning, Network, learn
+from simulator.twins.network import Known, Learning, Network, learn
 from simulator.twins.privacy import Bools, chosen, in_order, thinned
 from simulator.twins.sequence import MODES, NEW, Examples, examples_of
 from simulator.twins.user_state import STATIC, static_of
@@ -41,6 +41,8 @@ from simulator.twins.visits import fit_visits
 
 MOST_ROWS = 300_000
 HELD_OUT = 0.1
+#: An item keeps its name from so many users on, being the product's; what is learnt about it alone needs k.
+NAMED = 2
 #: Longest session that is learnt from: longer ones are cut (of the log's own lengths, see `_cut`).
 LONGEST = 1000
 
@@ -53,7 +55,7 @@ def fit(table: pa.Table, options: FitOptions, progress: Progress = lambda step, 
     if options.epsilon is not None:
         raise TwinError("this model carries no noise yet.", hint="Fit without --epsilon; --k holds.")
     progress("reading", 0.0)
-    log, names, dropped = thinned(in_order(log_of(table)), options.k)
+    log, names, dropped = thinned(in_order(log_of(table)), options.k, min(options.k, NAMED))
     if not len(log.event):
         hint = f"Every event name is had by fewer than k = {options.k} users; lower --k, or fit on more users."
         raise TwinError("nothing of this core may be learnt from", hint=hint)
@@ -62,8 +64,7 @@ def fit(table: pa.Table, options: FitOptions, progress: Progress = lambda step, 
     key = root_key("twins", options.seed)
     progress("catalogue", 0.05)
     has = log.item >= 0
-    sessions = log.session[has]
-    catalogue = catalogue_of(log.item[has], sessions, log.user[sessions], names, options.k)
+    catalogue = catalogue_of(log.item[has], log.session[has], names.users, names.frequent)
     durations = _durations(log, options.k)
     shape = shape_of(log, catalogue, durations)
     progress("examples", 0.1)
@@ -75,7 +76,7 @@ def fit(table: pa.Table, options: FitOptions, progress: Progress = lambda step, 
     items, told = _items(examples, catalogue, shape, len(log.words["event"]), check, key)
     figures["item"] = told
     arrays |= {
-        **_shape_arrays(shape, names), **networks, **items,
+        **_shape_arrays(shape, len(names.users)), **networks, **items,
         "dwell.atoms": durations.atoms, "dwell.edges": durations.edges, "dwell.quantiles": durations.quantiles,
         "calendar.ratio": fit_calendar(log, durations, options.k, fold(key, 8)[0]),
         **_named("burst", durations.bursts),
@@ -97,7 +98,7 @@ def shape_of(log: Log, catalogue: Catalogue, durations: Durations) -> Shape:
     column = np.empty(len(counts), dtype=np.int64)
     column[order] = np.minimum(np.arange(len(counts)), MOST_EVENTS - 1)
     return Shape(
-        column=column, columns=int(column.max()) + 1, modes=MODES, group=catalogue.group,
+        column=column, columns=int(column.max()) + 1, modes=MODES, group=catalogue.group[catalogue.token],
         groups=catalogue.groups if (log.item >= 0).any() else 1,
         hours=bool((log.time % 86_400_000_000).any()), static=STATIC,
         span=np.array([log.time.min(), log.time.max()]), bursts=durations.bursts.end,
@@ -156,14 +157,6 @@ def one_hot(code: I64, size: int) -> F64:
     return np.concatenate([np.eye(size), np.zeros((1, size))])[np.where(code < 0, size, code)]
 
 
-def pair_with(inputs: npt.NDArray[Any], event: I64, shape: Shape) -> F64:
-    """[n, columns²]: the last event of a history together with the next, where pairs have inputs."""
-    size = shape.columns
-    if not shape.paired:
-        return np.zeros((len(event), 0))
-    return one_hot(inputs[:, :size].argmax(axis=1) * size + shape.column[event], size * size)
-
-
 def _named(name: str, arrays: Network | Bursts) -> Named:
     return {f"{name}.{part}": array for part, array in asdict(arrays).items()}
 
@@ -171,26 +164,27 @@ def _named(name: str, arrays: Network | Bursts) -> Named:
 def _learnt(
     examples: Examples, log: Log, shape: Shape, durations: Durations, check: Bools, key: np.uint64, progress: Progress
 ) -> tuple[Named, dict[str, Any]]:
-    events = len(log.words["event"])
-    inputs, figures = examples.inputs, dict[str, Any]()
+    events, figures = len(log.words["event"]), dict[str, Any]()
     arrays: Named = {}
-    learning = Learning()
+    learning, pairs = Learning(), shape.pairs
     progress("events", 0.2)
-    network, figures["event"] = learn(inputs, examples.event, events + 1, check, fold(key, 1)[0], learning)
+    told = Known(examples.inputs, examples.pair, pairs)
+    network, figures["event"] = learn(told, examples.event, events + 1, check, fold(key, 1)[0], learning)
     arrays |= _named("event", network)
     real = np.flatnonzero(~examples.ends)
     column = one_hot(shape.column[examples.event[real]], shape.columns).astype(np.float32)
-    known = np.concatenate([inputs[real], column], axis=1)
+    inputs = np.concatenate([examples.inputs[real], column], axis=1)
     progress("modes", 0.4)
-    network, figures["mode"] = learn(known, examples.mode[real], MODES, check[real], fold(key, 2)[0], learning)
+    told = Known(inputs, examples.pair_with[real], pairs)
+    network, figures["mode"] = learn(told, examples.mode[real], MODES, check[real], fold(key, 2)[0], learning)
     arrays |= _named("mode", network)
     progress("gaps", 0.55)
-    mode = one_hot(examples.mode[real], MODES).astype(np.float32)
-    later = np.flatnonzero(examples.kind[real] >= 0)
-    pairs = pair_with(inputs[real][later], examples.event[real][later], shape).astype(np.float32)
-    known = np.concatenate([known[later], mode[later], pairs], axis=1)
-    kind, held = examples.kind[real][later], check[real][later]
-    network, figures["gap"] = learn(known, kind, durations.classes, held, fold(key, 3)[0], learning)
+    later = real[examples.kind[real] >= 0]
+    mode = one_hot(examples.mode[later], MODES).astype(np.float32)
+    inputs = np.concatenate([inputs[examples.kind[real] >= 0], mode], axis=1)
+    told = Known(inputs, examples.pair_with[later], pairs)
+    kind, held = examples.kind[later], check[later]
+    network, figures["gap"] = learn(told, kind, durations.classes, held, fold(key, 3)[0], learning)
     return arrays | _named("gap", network), figures
 
 
@@ -204,6 +198,6 @@ def _items(
     column = one_hot(shape.column[rows.event], shape.columns).astype(np.float32)
     rows = replace(rows, inputs=np.concatenate([rows.inputs, column], axis=1))
     item = examples.item[new]
-    network = begin(catalogue, rows.inputs.shape[1], rows.event, item, events, 2 * DIMENSIONS, fold(key, 4)[0])
+    network = begin(catalogue, rows.inputs.shape[1], rows.event, item, events, fold(key, 4)[0])
     network, told = learn_items(network, rows, item, check[new], fold(key, 6)[0], Learning(rate=2e-3))
     return {f"item.{name}": array for name, array in asdict(network).items()}, told

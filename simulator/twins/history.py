@@ -25,7 +25,7 @@ RECENT = 24
 #: Events that get inputs of their own; rarer ones share the last.
 MOST_EVENTS = 48
 FADING = (0.5, 0.85)
-PLACES = (0, 1, 2, 3, 4, 5, 7, 10, 15, 25, 50)
+PLACES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 20, 30, 50)
 DAY = 86_400_000_000
 NONE = -1
 #: Parts of the log's span that may differ in everything; in between, linearly.
@@ -33,7 +33,7 @@ SEASONS = 6
 #: Days until a burst, as steps.
 UNTIL = (0.0, 0.25, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 17, 21, 30)
 #: Up to so many events, each pair of the last two has an input of its own.
-MOST_PAIRED = 12
+MOST_PAIRED = 40
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,14 @@ class Shape:
         return 1 < self.columns <= MOST_PAIRED
 
     @property
+    def pairs(self) -> int:
+        """How many codes pairs of events have."""
+        return self.columns**2 + 1 if self.paired else 1
+
+    @property
     def inputs(self) -> int:
         """How many numbers describe a history."""
-        events = (3 + 1 + len(FADING) + 1) * self.columns + (self.columns**2 if self.paired else 0)
+        events = (3 + 1 + len(FADING) + 1) * self.columns
         items = self.modes + (2 * self.groups if self.groups > 1 else 0) + 3
         times = SEASONS + (len(UNTIL) + 1) * len(self.bursts) + (6 + 4 + 7 if self.hours else 0)
         return events + len(PLACES) + 2 + 7 + items + times + self.static
@@ -119,10 +124,6 @@ class History:
             one[self._last].reshape(count, -1), one[self._first], self._faded.reshape(count, -1),
             np.log1p(self._counts), place, passed, gaps, modes, items,
         ]  # fmt: skip
-        if shape.paired:
-            size = shape.columns
-            pair = np.where(self._last[:, 1] < 0, size * size, self._last[:, 1] * size + self._last[:, 0])
-            parts.append(np.concatenate([np.eye(size * size), np.zeros((1, size * size))])[pair])
         if shape.groups > 1:
             parts.append(self._groups.reshape(count, -1))
         place_in_span = (self.time - shape.span[0]) / max(int(shape.span[1] - shape.span[0]), 1) * (SEASONS - 1)
@@ -137,6 +138,20 @@ class History:
         if shape.hours:
             parts.append(calendar(self.time))
         return np.concatenate([*parts, self.static], axis=1)
+
+    def pair(self) -> I64:
+        """[n]: the last two events as one code of `shape.pairs`; 0 with fewer events, or where there are too many."""
+        if not self.shape.paired:
+            return np.zeros(len(self.time), dtype=np.int64)
+        before, last = self._last[:, 1], self._last[:, 0]
+        return np.where(before < 0, 0, before * self.shape.columns + last + 1)
+
+    def pair_with(self, event: I64) -> I64:
+        """[n]: the same of the last event and the next."""
+        if not self.shape.paired:
+            return np.zeros(len(event), dtype=np.int64)
+        last = self._last[:, 0]
+        return np.where(last < 0, 0, last * self.shape.columns + self.shape.column[event] + 1)
 
     def add(self, event: I64, mode: I64, item: I64, time: I64) -> None:
         """Every session has one more event: `item` is a code, or NONE; `mode` is how it was chosen."""

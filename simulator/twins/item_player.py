@@ -21,11 +21,11 @@ class ItemPlayer:
         self._allowed, self._class_allowed = on_grid(network.allowed), on_grid(network.class_allowed)
         if not rare_items:  # further down than what the session has had
             self._allowed[:, -1] = -1e6
-        self._classes, self._rare, self._rare_items = Classes(network.leaf), len(network.leaf) - 1, rare_items
+        self._classes, self._network, self._rare_items = Classes(network), network, rare_items
 
     def draw(self, rows: ItemRows, bits: U64) -> I64:
         """[n] an item for each row that it has not had in its session, where there is one."""
-        raw = Hidden.of(self._arrays, rows, self._rare)
+        raw = Hidden.of(self._arrays, rows, self._network.token)
         hidden = np.clip(np.rint(Hidden.rectified(raw) * GRID), -_LIMIT * GRID, _LIMIT * GRID) / GRID
         if self._arrays["class_out"].shape[1] > 1:
             logits = hidden @ self._arrays["class_out"] + self._arrays["class_bias"] + self._class_allowed[rows.event]
@@ -40,7 +40,16 @@ class ItemPlayer:
             logits += self._allowed[rows.event[mine]][:, members]
             self._classes.mask(logits, number, rows.recent[mine])
             chosen[mine] = members[draw(weights_of(np.where(logits < -1e8, -1e5, logits)), within[mine])]
-        if not self._rare_items:
-            return chosen
-        spread: F64 = uniform(fold(bits, _RARE))
-        return np.where(chosen == self._rare, self._rare + (spread * self._rare_items).astype(np.int64), chosen)
+        return self._item(chosen, uniform(fold(bits, _RARE)))
+
+    def _item(self, token: I64, spread: F64) -> I64:
+        """The items that tokens stand for: one of a pool, one of the fictional names."""
+        network, alone = self._network, self._classes.alone
+        last = len(network.leaf) - 1
+        first = np.append(network.pool_first, network.pool_first[-1])
+        pool = np.clip(token - alone, 0, max(last - alone - 1, 0))
+        place = first[pool] + (spread * (first[pool + 1] - first[pool])).astype(np.int64)
+        pooled = np.append(network.pool_items, 0)[np.minimum(place, len(network.pool_items))]
+        found = np.where(token < alone, token, np.where(token < last, pooled, 0))
+        other = len(network.token) - 1 + (spread * self._rare_items).astype(np.int64)
+        return np.where(token == last, other, found)

@@ -20,21 +20,25 @@ from personas.randomness import F64, fold, standard_normal
 from simulator.twins.catalogue import Catalogue
 from simulator.twins.history import I32
 from simulator.twins.log import I64
-from simulator.twins.network import F32, Bools, Learning, descend
+from simulator.twins.network import F32, Bools, Learning, descend, scattered
 
 Floats = npt.NDArray[np.floating]
 BAG = 8
+#: Of the numbers that a history is brought to, so many are rectified; the others are linear.
+RECTIFIED = 48
+SHRUNK = 2.0
 _MASKED = -1e9
 
 
 @dataclass(frozen=True)
 class ItemNetwork:
-    """D inputs, H numbers (the first half linear, the second rectified), C classes, I items and one for all rare ones.
+    """D inputs, H numbers (the last RECTIFIED of them rectified), C classes, I items and one for all nameless ones.
 
     into [D, H], into_bias [H]; last, before [I+2, H]: what the last item and the one before add (the last row: none);
     bag [I+2, H]: what each of the recent items adds. class_out [H, C], class_bias [C]; item_out [I+1, H], item_bias
     [I+1]. allowed [E, I+1]: added to an item given the event: log of how much more often, -inf for never.
     class_allowed [E, C]: the same for classes. leaf [I+1]: class of each item.
+    "Items" here are the tokens of the catalogue; token, pool_first, pool_items: see `Catalogue`.
     """
 
     into: F32
@@ -49,6 +53,9 @@ class ItemNetwork:
     allowed: F32
     class_allowed: F32
     leaf: I32
+    token: I32
+    pool_first: I64
+    pool_items: I64
 
 
 @dataclass(frozen=True)
@@ -65,18 +72,19 @@ class ItemRows:
         return ItemRows(self.inputs[rows], self.event[rows], self.last[rows], self.recent[rows])
 
 
-def _coded(codes: I32, rare: int) -> I32:
-    """Codes as rows of the embeddings: rare items share one, NONE has the last."""
-    return np.where(codes < 0, rare + 1, np.minimum(codes, rare)).astype(np.int32)
+def tokens_of(codes: npt.NDArray[np.integer], token: npt.NDArray[np.integer]) -> I64:
+    """Codes of items as tokens; NONE is one after the last."""
+    known = token[np.minimum(codes, len(token) - 1)]
+    return np.asarray(np.where(codes < 0, token[-1] + 1, known), dtype=np.int64)
 
 
 class Hidden:
     """The numbers that a history is brought to, by embeddings of doubles (to play) or floats (to learn)."""
 
     @staticmethod
-    def of(arrays: Mapping[str, Floats], rows: ItemRows, rare: int) -> Floats:
+    def of(arrays: Mapping[str, Floats], rows: ItemRows, token: I32) -> Floats:
         """[n, H] before the rectifier."""
-        last, bag = _coded(rows.last, rare), _coded(rows.recent[:, :BAG], rare)
+        last, bag = tokens_of(rows.last, token), tokens_of(rows.recent[:, :BAG], token)
         found: Floats = rows.inputs @ arrays["into"] + arrays["into_bias"]
         found += arrays["last"][last[:, 0]]
         found += arrays["before"][last[:, 1]]
@@ -86,32 +94,34 @@ class Hidden:
 
     @staticmethod
     def rectified(raw: Floats) -> Floats:
-        """The second half without what is negative."""
-        half = raw.shape[1] // 2
+        """The last ones without what is negative."""
+        half = raw.shape[1] - RECTIFIED
         return np.concatenate([raw[:, :half], np.maximum(raw[:, half:], 0)], axis=1)
 
 
-def begin(
-    catalogue: Catalogue, inputs: int, event: I64, item: I64, events: int, hidden: int, key: np.uint64
-) -> ItemNetwork:
+def begin(catalogue: Catalogue, inputs: int, event: I64, item: I64, events: int, key: np.uint64) -> ItemNetwork:
     """A network before learning: the catalogue's vectors, popularity, and which items go with which events."""
-    rare = len(catalogue.leaf) - 1
+    rare, dimensions = len(catalogue.leaf) - 1, catalogue.vector.shape[1]
+    hidden = dimensions + RECTIFIED
     counts = np.zeros((events, rare + 1))
-    np.add.at(counts, (event, np.minimum(item, rare)), 1.0)
+    np.add.at(counts, (event, catalogue.token[np.minimum(item, len(catalogue.token) - 1)]), 1.0)
     classes = np.zeros((events, catalogue.leaves))
     np.add.at(classes.T, catalogue.leaf, counts.T)
     noise = standard_normal(fold(key, np.arange(inputs * hidden))).reshape(inputs, hidden)
     embedding = np.zeros((rare + 2, hidden))
-    dimensions = min(catalogue.vector.shape[1], hidden // 2)
-    embedding[:-1, :dimensions] = catalogue.vector[:, :dimensions]
-    embedding[:-1, hidden // 2 : hidden // 2 + dimensions] = catalogue.vector[:, :dimensions]
+    embedding[:-1, :dimensions] = catalogue.vector
+    shared = min(dimensions, RECTIFIED)
+    embedding[:-1, dimensions : dimensions + shared] = catalogue.vector[:, :shared]
     item_out = standard_normal(fold(fold(key, 2), np.arange((rare + 1) * hidden))).reshape(rare + 1, hidden) * 0.02
-    item_out[:, :dimensions] += 0.5 * catalogue.vector[:, :dimensions]
+    item_out[:, :dimensions] += 0.5 * catalogue.vector
     class_out = np.zeros((hidden, catalogue.leaves))
     sizes = np.bincount(catalogue.leaf, minlength=catalogue.leaves)
     np.add.at(class_out.T, catalogue.leaf, item_out / sizes[catalogue.leaf][:, None])
-    popularity = counts.sum(axis=0) + 0.1
-    by_class = np.bincount(catalogue.leaf, popularity)
+    popularity: F64 = counts.sum(axis=0)
+    by_class = np.bincount(catalogue.leaf, popularity) + 0.1
+    usual = (by_class / sizes)[catalogue.leaf]
+    popularity = popularity + SHRUNK * usual / (1.0 + usual)
+    by_class = np.bincount(catalogue.leaf, popularity).astype(np.float64)
     values = {
         "into": noise * math.sqrt(0.5 / max(inputs, 1)), "into_bias": np.zeros(hidden), "last": embedding * 0.7,
         "before": embedding * 0.2, "bag": embedding * 0.05, "class_out": class_out, "class_bias": np.log(by_class),
@@ -119,7 +129,10 @@ def begin(
         "allowed": _affinity(counts), "class_allowed": _affinity(classes),
     }  # fmt: skip
     arrays = {name: value.astype(np.float32) for name, value in values.items()}
-    return ItemNetwork(**arrays, leaf=catalogue.leaf.astype(np.int32))
+    return ItemNetwork(
+        **arrays, leaf=catalogue.leaf.astype(np.int32), token=catalogue.token.astype(np.int32),
+        pool_first=catalogue.pool_first, pool_items=catalogue.pool_items,
+    )  # fmt: skip
 
 
 def _affinity(counts: F64) -> F64:
@@ -137,7 +150,9 @@ LEARNT = ("into", "into_bias", "last", "before", "bag", "class_out", "class_bias
 class Classes:
     """Where the members of each class are."""
 
-    def __init__(self, leaf: npt.NDArray[np.integer]) -> None:
+    def __init__(self, network: ItemNetwork) -> None:
+        leaf = network.leaf
+        self.token, self.alone = network.token, len(leaf) - len(network.pool_first)
         self.order = np.argsort(leaf, kind="stable")
         self.first = np.concatenate([[0], np.cumsum(np.bincount(leaf))])
         self.rank = np.empty(len(leaf), dtype=np.int64)
@@ -156,9 +171,8 @@ class Classes:
         return list(zip(classes.tolist(), np.split(order, first[1:]), strict=True))
 
     def mask(self, logits: npt.NDArray[np.floating], number: int, recent: I32, spare: I64 | None = None) -> None:
-        """Rule out, in the logits of one class [n, members], items of the session; never the rare ones, nor `spare`."""
-        rare = len(self.leaf) - 1
-        row, place = np.nonzero((recent >= 0) & (recent < rare))
+        """Rule out, in the logits of one class [n, members], items of the session; never pools, nor `spare`."""
+        row, place = np.nonzero((recent >= 0) & (recent < self.alone))
         item = recent[row, place]
         here = self.leaf[item] == number
         if spare is not None:
@@ -171,8 +185,7 @@ def learn_items(
 ) -> tuple[ItemNetwork, dict[str, Any]]:
     """Fit to the items [n] that were chosen. Returns the best by the likelihood of the checked rows, and figures."""
     arrays = {name: getattr(network, name).copy() for name in LEARNT}
-    classes, rare = Classes(network.leaf), len(network.leaf) - 1
-    target = np.minimum(item, rare)
+    classes, target = Classes(network), tokens_of(item, network.token)
     train, held = np.flatnonzero(~check), np.flatnonzero(check)
     if len(train) < 2 or len(held) < 1:
         return network, {"loss": 0.0, "passes": 0}
@@ -190,8 +203,7 @@ def learn_items(
         key,
         replace(learning, decay=learning.decay * 10),
     )
-    found = ItemNetwork(**arrays, allowed=network.allowed, class_allowed=network.class_allowed, leaf=network.leaf)
-    return found, asdict(course)
+    return replace(network, **arrays), asdict(course)
 
 
 def _loss(network: ItemNetwork, arrays: dict[str, F32], classes: Classes, rows: ItemRows, target: I64) -> float:
@@ -206,8 +218,8 @@ def _pass(
     network: ItemNetwork, arrays: dict[str, F32], classes: Classes, rows: ItemRows, target: I64, *, back: bool
 ) -> tuple[float, dict[str, F32]]:
     """Mean loss, and the gradients of all arrays."""
-    rare, count = len(network.leaf) - 1, len(target)
-    hidden = Hidden.rectified(Hidden.of(arrays, rows, rare)).astype(np.float32)
+    size, count = len(network.leaf) + 1, len(target)
+    hidden = Hidden.rectified(Hidden.of(arrays, rows, network.token)).astype(np.float32)
     gradient = {name: np.zeros_like(array) for name, array in arrays.items()} if back else {}
     leaf = network.leaf[target].astype(np.int64)
     down = np.zeros_like(hidden)
@@ -232,26 +244,15 @@ def _pass(
             down[mine] += logits @ arrays["item_out"][members]
     if not back:
         return loss, {}
-    half = hidden.shape[1] // 2
+    half = hidden.shape[1] - RECTIFIED
     down[:, half:] *= hidden[:, half:] > 0
-    last, bag = _coded(rows.last, rare), _coded(rows.recent[:, :BAG], rare)
+    last, bag = tokens_of(rows.last, network.token), tokens_of(rows.recent[:, :BAG], network.token)
     gradient["into"] = (rows.inputs.T @ down).astype(np.float32)
     gradient["into_bias"] = down.sum(axis=0)
-    gradient["last"] = _scattered(last[:, :1], down, rare + 2)
-    gradient["before"] = _scattered(last[:, 1:2], down, rare + 2)
-    gradient["bag"] = _scattered(bag, down, rare + 2)
+    gradient["last"] = scattered(last[:, :1], down, size)
+    gradient["before"] = scattered(last[:, 1:2], down, size)
+    gradient["bag"] = scattered(bag, down, size)
     return loss, gradient
-
-
-def _scattered(index: I32, values: F32, size: int) -> F32:
-    """[size, H]: the sum of the values [n, H] of each index [n, m]."""
-    from scipy.sparse import csr_array
-
-    count, width = index.shape
-    ones = np.ones(index.size, dtype=np.float32)
-    chosen = csr_array((ones, index.ravel(), np.arange(0, index.size + 1, width)), shape=(count, size))
-    found: F32 = chosen.T @ values
-    return found
 
 
 def _softmax(logits: F32, target: I64) -> float:

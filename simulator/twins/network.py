@@ -32,10 +32,13 @@ _LARGEST = 64.0
 
 @dataclass(frozen=True)
 class Network:
-    """wide [D, K], into [D, H], into_bias [H], out [H, K], bias [K]: D inputs, H hidden units, K classes."""
+    """wide [D, K], into [D, H], into_bias [H], out [H, K], bias [K]: D inputs, H hidden units, K classes. Besides,
+    one of M codes: code_wide [M, K], code_into [M, H] are added (as M inputs of which one is 1 would, but faster)."""
 
     wide: F32
     into: F32
+    code_wide: F32
+    code_into: F32
     into_bias: F32
     out: F32
     bias: F32
@@ -85,12 +88,22 @@ class Player:
         self._wide, self._into = on_grid(network.wide), on_grid(network.into)
         self._out, self._bias = on_grid(network.out), on_grid(network.bias)
         self._into_bias = on_grid(network.into_bias)
+        self._code_wide, self._code_into = on_grid(network.code_wide), on_grid(network.code_into)
         self.classes = network.classes
 
-    def logits(self, inputs: F64) -> F64:
-        """[n, K] for inputs on the grid [n, D]."""
-        hidden = np.rint(np.maximum(inputs @ self._into + self._into_bias, 0.0) * GRID) / GRID
-        found: F64 = inputs @ self._wide + np.minimum(hidden, _LARGEST) @ self._out + self._bias
+    def logits(self, inputs: F64, code: I64) -> F64:
+        """[n, K] for inputs on the grid [n, D] and codes [n]."""
+        hidden = inputs @ self._into
+        hidden += self._into_bias
+        hidden += self._code_into[code]
+        np.clip(hidden, 0.0, _LARGEST, out=hidden)
+        hidden *= GRID
+        np.rint(hidden, out=hidden)
+        hidden *= 1.0 / GRID
+        found: F64 = inputs @ self._wide
+        found += hidden @ self._out
+        found += self._bias
+        found += self._code_wide[code]
         return found
 
 
@@ -99,13 +112,26 @@ class Learning:
     """How networks are learnt. passes: how often, at most, the examples are gone through; examples: the most that are
     gone through in all; patience: passes without a better likelihood before it stops."""
 
-    hidden: int = 96
+    hidden: int = 64
     passes: int = 60
     examples: int = 4_000_000
-    batch: int = 512
+    batch: int = 1024
     rate: float = 2e-3
     patience: int = 2
     decay: float = 1e-5
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a network is told: inputs [n, D], and a code [n] of `codes`."""
+
+    inputs: F32
+    code: I64
+    codes: int
+
+    def part(self, rows: I64) -> Known:
+        """Some of the rows."""
+        return Known(self.inputs[rows], self.code[rows], self.codes)
 
 
 def softmax_loss(logits: F32, target: I64) -> tuple[float, F32]:
@@ -142,7 +168,7 @@ class Adam:
                 np.multiply(array, 1.0 - self._decay * factor, out=array)
 
 
-def start(inputs: int, hidden: int, classes: int, key: np.uint64) -> Network:
+def start(inputs: int, codes: int, hidden: int, classes: int, key: np.uint64) -> Network:
     """A network before learning: hidden weights small and random by key, the rest zero."""
     bits = fold(fold(key, inputs * 7919 + classes), np.arange(inputs * hidden))
     into = standard_normal(bits).reshape(inputs, hidden) * math.sqrt(1.5 / max(inputs, 1))
@@ -150,6 +176,7 @@ def start(inputs: int, hidden: int, classes: int, key: np.uint64) -> Network:
     out = standard_normal(bits).reshape(hidden, classes) * 0.02
     return Network(
         wide=np.zeros((inputs, classes), np.float32), into=into.astype(np.float32),
+        code_wide=np.zeros((codes, classes), np.float32), code_into=np.zeros((codes, hidden), np.float32),
         into_bias=np.zeros(hidden, np.float32), out=out.astype(np.float32), bias=np.zeros(classes, np.float32),
     )  # fmt: skip
 
@@ -181,7 +208,7 @@ def descend(
 
     `gradients` of rows (places 0..count-1) are followed by Adam at one rate; what is checked is the running mean of the
     arrays over about one pass (Polyak, Juditsky 1992), since single steps are noisy."""
-    batch = learning.batch if count < 200_000 else learning.batch * 4
+    batch = int(np.clip(2 ** (count // 150).bit_length() // 2, 64, learning.batch))
     steps = -(-count // batch)
     passes = max(min(learning.passes, learning.examples // max(count, 1)), 2)
     mean = [array.copy() for array in arrays]
@@ -222,43 +249,72 @@ def _put(arrays: list[F32], values: list[F32]) -> None:
 
 
 def learn(
-    inputs: F32, target: I64, classes: int, check: Bools, key: np.uint64, learning: Learning
+    known: Known, target: I64, classes: int, check: Bools, key: np.uint64, learning: Learning
 ) -> tuple[Network, dict[str, Any]]:
-    """Fit a network to `target` [n] given `inputs` [n, D]; rows of `check` only decide when to stop.
+    """Fit a network to `target` [n] given what is known; rows of `check` only decide when to stop.
 
     Returns the best network by the checked likelihood, and figures: its loss and that of constant shares, in nats."""
-    network = start(inputs.shape[1], learning.hidden, classes, key)
+    network = start(known.inputs.shape[1], known.codes, learning.hidden, classes, key)
     train, held = np.flatnonzero(~check), np.flatnonzero(check)
     shares = np.bincount(target[train], minlength=classes) + 0.5
     network.bias[:] = np.log(shares / shares.sum())
     if classes < 2 or not len(train) or not len(held):
         return network, {"start": 0.0, "loss": 0.0, "passes": 0}
-    arrays = [network.wide, network.into, network.into_bias, network.out, network.bias]
+    arrays = [getattr(network, name) for name in LEARNT]
     course = descend(
         arrays,
         len(train),
-        lambda rows: _gradients(network, inputs[train[rows]], target[train[rows]]),
-        lambda: loss_of(network, inputs[held], target[held]),
+        lambda rows: _gradients(network, known.part(train[rows]), target[train[rows]]),
+        lambda: loss_of(network, known.part(held), target[held]),
         key,
         learning,
     )
     return network, asdict(course)
 
 
-def _gradients(network: Network, inputs: F32, target: I64) -> list[F32]:
-    hidden = np.maximum(inputs @ network.into + network.into_bias, 0)
-    _, delta = softmax_loss(inputs @ network.wide + hidden @ network.out + network.bias, target)
+LEARNT = ("wide", "into", "code_wide", "code_into", "into_bias", "out", "bias")
+
+
+def _forward(network: Network, known: Known) -> tuple[F32, F32]:
+    hidden = known.inputs @ network.into
+    hidden += network.into_bias
+    hidden += network.code_into[known.code]
+    np.maximum(hidden, 0, out=hidden)
+    logits = known.inputs @ network.wide
+    logits += hidden @ network.out
+    logits += network.bias
+    logits += network.code_wide[known.code]
+    return hidden, logits
+
+
+def _gradients(network: Network, known: Known, target: I64) -> list[F32]:
+    hidden, logits = _forward(network, known)
+    _, delta = softmax_loss(logits, target)
     delta /= len(target)
-    back = (delta @ network.out.T) * (hidden > 0)
-    return [inputs.T @ delta, inputs.T @ back, back.sum(axis=0), hidden.T @ delta, delta.sum(axis=0)]
+    back = delta @ network.out.T
+    back *= hidden > 0
+    inputs, code, codes = known.inputs.T, known.code[:, None], known.codes
+    return [
+        inputs @ delta, inputs @ back, scattered(code, delta, codes), scattered(code, back, codes),
+        back.sum(axis=0), hidden.T @ delta, delta.sum(axis=0),
+    ]  # fmt: skip
 
 
-def loss_of(network: Network, inputs: F32, target: I64) -> float:
+def scattered(index: I64, values: F32, size: int) -> F32:
+    """[size, H]: the sum of the values [n, H] of each index [n, m]."""
+    from scipy.sparse import csr_array
+
+    count, width = index.shape
+    ones = np.ones(index.size, dtype=np.float32)
+    chosen = csr_array((ones, index.ravel(), np.arange(0, index.size + 1, width)), shape=(count, size))
+    found: F32 = chosen.T @ values
+    return found
+
+
+def loss_of(network: Network, known: Known, target: I64) -> float:
     """Mean negative log-likelihood in nats."""
     total = 0.0
     for first in range(0, len(target), 8192):
-        part, wanted = inputs[first : first + 8192], target[first : first + 8192]
-        hidden = np.maximum(part @ network.into + network.into_bias, 0)
-        logits = part @ network.wide + hidden @ network.out + network.bias
-        total += softmax_loss(logits, wanted)[0] * len(wanted)
+        rows = np.arange(first, min(first + 8192, len(target)))
+        total += softmax_loss(_forward(network, known.part(rows))[1], target[rows])[0] * len(rows)
     return total / max(len(target), 1)

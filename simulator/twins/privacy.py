@@ -1,12 +1,14 @@
 """What of a core may be learnt at all: names that fewer than k users have are gone before anything is computed.
 
-An event name, an item or a property's value of fewer than k users gets no code, so no array has a place for it. Rows of
-rare events are left out. Rare items stay as *somebody's rare item*: they keep their place in the sessions (so that the
-length and the repetitions of sessions are learnt), share one code in every model, and have fictional names.
+An event name or a property's value of fewer than k users gets no code, so no array has a place for it. Rows of such
+events are left out. An item of fewer than k users is learnt nothing about alone: it is pooled with items like it (see
+`catalogue`). An item of a single user has no name either: it keeps its place in the sessions, so that their length and
+their repetitions are learnt, as one of many others with fictional names.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -48,38 +50,47 @@ def chosen(log: Log, rows: I64) -> Log:
     )  # fmt: skip
 
 
-def thinned(log: Log, k: int) -> tuple[Log, int, dict[str, int]]:
-    """The log without what fewer than `k` users have, the number of items that keep their names, and counts of what
-    went. Codes of items from that number on are rare items, whose words are fictional."""
+@dataclass(frozen=True)
+class Names:
+    """Which items have names: `frequent` of them have at least k users, and come first; `users` [items with names]."""
+
+    frequent: int
+    users: I64
+
+
+def thinned(log: Log, k: int, named: int) -> tuple[Log, Names, dict[str, int]]:
+    """The log without events of fewer than `k` users, its items in the order frequent, rare, nameless, and how many
+    kinds of each went. Items of fewer than `named` users have fictional names."""
     by_user = log.user[log.session]
     often = users_of(log.event, by_user, len(log.words["event"])) >= k
     kept = chosen(log, np.flatnonzero((log.event >= 0) & often[log.event]))
     events, event = _renamed(kept.event, log.words["event"], often)
     items = len(log.words["item"])
     counted = users_of(kept.item, kept.user[kept.session], items)
-    frequent = counted >= k
-    rare = (counted > 0) & ~frequent
-    names = int(frequent.sum())
-    place = np.append(np.where(frequent, np.cumsum(frequent) - 1, names + (np.cumsum(rare) - 1) % MOST_RARE), -1)
-    fictional = [f"other-{number:06d}" for number in range(1, min(int(rare.sum()), MOST_RARE) + 1)]
+    rank = np.where(counted >= k, 0, np.where(counted >= named, 1, np.where(counted > 0, 2, 3)))
+    order = np.argsort(rank, kind="stable")
+    frequent, known, there = (int((rank <= level).sum()) for level in range(3))
+    place = np.empty(items + 1, dtype=np.int64)
+    place[order], place[-1] = np.arange(items), -1
+    place = np.where(place >= known, known + (place - known) % MOST_RARE, place)
     words = {
         **log.words,
         "event": events,
-        "item": (*(word for word, keep in zip(log.words["item"], frequent, strict=True) if keep), *fictional),
+        "item": (
+            *(log.words["item"][item] for item in order[:known].tolist()),
+            *(f"other-{number:06d}" for number in range(1, min(there - known, MOST_RARE) + 1)),
+        ),
     }
     dropped = {
         "events": int((~often).sum()),
         "rows": len(log.event) - len(kept.event),
-        "items": int(rare.sum()),
+        "items": there - known,
     }
-    return (
-        Log(
-            event=event, item=place[kept.item], time=kept.time, session=kept.session, first=kept.first,
-            user=kept.user, words=words, users=kept.users, more=kept.more,
-        ),
-        names,
-        dropped,
+    thin = Log(
+        event=event, item=place[kept.item], time=kept.time, session=kept.session, first=kept.first,
+        user=kept.user, words=words, users=kept.users, more=kept.more,
     )  # fmt: skip
+    return thin, Names(frequent, counted[order[:known]]), dropped
 
 
 def _renamed(code: I64, words: Any, kept: Bools) -> tuple[tuple[str, ...], I64]:

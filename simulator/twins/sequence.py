@@ -28,7 +28,7 @@ MODES = RANKS + 3
 class Examples:
     """R rows: every event of every session, and every end. inputs [R, D]; event [R] (the end is `events`); mode, item,
     kind (class of the gap; -1 for first events) [R], for ends meaningless; items: what an item network is told;
-    session [R]; ends [R]."""
+    session [R]; ends [R]; pair, pair_with [R]: see `History`."""
 
     inputs: F32
     event: I64
@@ -38,6 +38,8 @@ class Examples:
     item: I64
     session: I64
     ends: Bools
+    pair: I64
+    pair_with: I64
 
 
 def mode_of(item: I64, history: History) -> I64:
@@ -54,7 +56,7 @@ def examples_of(log: Log, shape: Shape, durations: Durations, static: F64) -> Ex
     order = np.argsort(-lengths, kind="stable")
     total = len(log.event) + len(lengths)
     inputs = np.empty((total, shape.inputs), dtype=np.float32)
-    columns = {name: np.full(total, NONE) for name in ("event", "mode", "kind", "item", "session")}
+    columns = {name: np.full(total, NONE) for name in ("event", "mode", "kind", "item", "session", "pair", "pair_with")}
     last = np.empty((total, 3), dtype=np.int32)
     recent = np.empty((total, RECENT), dtype=np.int32)
     ends = np.zeros(total, dtype=np.bool_)
@@ -69,6 +71,7 @@ def examples_of(log: Log, shape: Shape, durations: Durations, static: F64) -> Ex
         ends[rows] = ~on
         columns["session"][rows], columns["event"][rows] = active, np.where(on, event, len(log.words["event"]))
         columns["item"][rows], columns["mode"][rows] = item, mode_of(item, history)
+        columns["pair"][rows], columns["pair_with"][rows] = history.pair(), history.pair_with(event)
         if step:
             columns["kind"][rows] = np.where(on, durations.class_of(event, history.time, time), NONE)
         done += len(active)
@@ -83,4 +86,5 @@ def examples_of(log: Log, shape: Shape, durations: Durations, static: F64) -> Ex
     return Examples(
         inputs=inputs, event=columns["event"], mode=columns["mode"], kind=columns["kind"], items=items,
         item=columns["item"], session=columns["session"], ends=ends,
+        pair=columns["pair"], pair_with=columns["pair_with"],
     )  # fmt: skip
