@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -48,9 +49,9 @@ def test_items_follow_what_the_session_is_about(drawn: Sessions) -> None:
     ]
     assert np.mean(halves) > 0.95
     items = [[item for _, _, item in session if item] for session in drawn]
-    again = [before == after for each in items for before, after in zip(each, each[1:], strict=False)]
+    again = [before == after for each in items for before, after in pairwise(each)]
     real = [[item for _, _, item in session if item] for session in sessions(promises())]
-    truth = [before == after for each in real for before, after in zip(each, each[1:], strict=False)]
+    truth = [before == after for each in real for before, after in pairwise(each)]
     assert np.mean(again) == pytest.approx(np.mean(truth), abs=0.03)
 
 
@@ -60,10 +61,7 @@ def test_times_keep_the_calendar_and_the_timers(drawn: Sessions) -> None:
     assert all(start.weekday() < 5 for start in starts)
     assert np.mean([session[-1][0] - session[-2][0] == HOUR for session in drawn]) > 0.97
     looks = [
-        (after[0] - before[0]) / 1e6
-        for session in drawn
-        for before, after in zip(session, session[1:], strict=False)
-        if after[1] == "look"
+        (after[0] - before[0]) / 1e6 for session in drawn for before, after in pairwise(session) if after[1] == "look"
     ]
     assert min(looks) > 29 and np.quantile(looks, 0.99) < 91
     assert np.quantile(looks, [0.25, 0.5, 0.75]) == pytest.approx([45, 60, 75], abs=2.5)
