@@ -110,7 +110,13 @@ def asyncapi(pack: PackName, partitions: Partitions = None) -> None:
 def explain(
     pack: PackName, users: Users = 20_000, days: Days = 30.0, start: Start = DEFAULT_START, json_output: Json = False
 ) -> None:
-    """What a run would give, computed without playing it: users, sessions and events a day, funnel, size, warnings."""
+    """What a run would give, without playing it: users, sessions and events a day, funnel, size, warnings. Of a folder
+    made by dayone fit: what its twins learnt, from what, and what is promised to its people."""
+    if (Path(pack) / "words.json").is_file():
+        from simulator.twins.commands import explain_model_command
+
+        explain_model_command(Path(pack), json_output=json_output)
+        return
     from simulator.explain import explain_command
 
     explain_command(pack, users, days, start_of(start), json_output)

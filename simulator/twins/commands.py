@@ -146,6 +146,14 @@ def sample_command(folder: Path, sessions: int, out: Path, seed: int, *, json_ou
         typer.echo(f"{sessions:,} sessions of fictional users, {table.num_rows:,} events, in {out}")
 
 
+def explain_model_command(folder: Path, *, json_output: bool = False) -> None:
+    """`dayone explain MODEL`."""
+    from simulator.twins.explaining import explained, lines_of
+
+    found = explained(folder)
+    typer.echo(json.dumps(found) if json_output else "\n".join(lines_of(found)))
+
+
 def origin_of(lineage: Lineage, seed: int) -> dict[str, Any]:
     """What a file of drawn sessions says of itself: that it is synthetic, and by what."""
     ancestors = [*lineage.ancestors, f"model {lineage.fingerprint}"]

@@ -11,10 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from dayone import front_door
 from personas.errors import CoreError, SettingsError, TwinError
 from simulator.twins.artefact import LINEAGE, Lineage, load
-from simulator.twins.commands import Wish, fit_command, fit_core, sample_command
+from simulator.twins.commands import Wish, explain_model_command, fit_command, fit_core, sample_command
 from tests.simulator.test_twins_model import small_log
 
 
@@ -143,3 +145,26 @@ def test_options_that_do_not_go_together_are_told(model_of: Path, tmp_path: Path
         sample_command(tmp_path / "nowhere", 5, tmp_path / "a.parquet", 1)
     with pytest.raises(SettingsError, match="ends with .parquet"):
         sample_command(model_of, 5, tmp_path / "a.csv", 1)
+
+
+def test_a_model_is_explained(made: tuple[Path, Lineage], capsys: pytest.CaptureFixture[str]) -> None:
+    folder, lineage = made
+    explain_model_command(folder, json_output=True)
+    told = json.loads(capsys.readouterr().out)
+    assert told["model"] == lineage.fingerprint and told["behaviour"]["first"]["open"] > 0.9
+    assert set(told["behaviour"]["events"]) == {"open", "look", "buy"}
+    assert (
+        max(told["behaviour"]["follows"]["open"], key=lambda name: told["behaviour"]["follows"]["open"][name]) == "look"
+    )
+    explain_model_command(folder)
+    said = capsys.readouterr().out
+    assert "80 sessions, 60 users" in said and "fewer than 5 users" in said and "no differential privacy" in said
+
+
+def test_the_front_door_knows_the_commands(made: tuple[Path, Lineage], tmp_path: Path) -> None:
+    runner, door = CliRunner(), front_door()
+    assert runner.invoke(door, ["explain", str(made[0])]).exit_code == 0
+    out = tmp_path / "twins.parquet"
+    done = runner.invoke(door, ["sample", str(made[0]), "--sessions", "9", "--out", str(out), "--json"])
+    assert json.loads(done.output)["sessions"] == 9 and out.is_file()
+    assert runner.invoke(door, ["fit", str(tmp_path / "nowhere.csv")]).exception.exit_code == 8  # type: ignore[union-attr]

@@ -270,7 +270,9 @@ def test_rows_that_a_generator_made_say_so(database: Database, tmp_path: Path) -
     column = column.append_column("run_id", pa.array(["shop-1"] * table.num_rows))
     pq.write_table(column, tmp_path / "core.parquet")
     assert read(database, tmp_path / "core.parquet").ancestry.told() == {
-        "generation": 1, "ancestors": ["run shop-1"], "real": False,
+        "generation": 1,
+        "ancestors": ["run shop-1"],
+        "real": False,
     }
 
 

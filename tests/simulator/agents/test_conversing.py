@@ -202,6 +202,7 @@ def run(model: LanguageModel, name: str = "desk", users: int = 60) -> tuple[list
     identity = identity_of(name, users=users, problem_rate=5.0).model_copy(update={"tutor": tutor})
     producer = MemoryProducer()
     with asyncio.Runner() as runner:
+
         def agents(population: Any, world: Any, fallback: BehaviourChooser) -> Chooser:
             return fallback
 

@@ -1,0 +1,108 @@
+"""`dayone explain MODEL`: what a twin model learnt, from what, and what that promises. Plain data, then plain text.
+
+What people do is told from sessions that are drawn for the purpose: the model is asked what it plays, whatever is
+inside it. Knows no pack and no Kafka.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from personas.randomness import root_key
+from simulator.twins.artefact import Lineage, load
+from simulator.twins.draw import draw
+from simulator.twins.log import Log
+from simulator.twins.model import TwinModel
+
+USERS = 500
+MOST = 8
+_HOUR_US = 3_600_000_000
+
+
+def explained(folder: Path, users: int = USERS) -> dict[str, Any]:
+    """The model in a folder, as plain JSON; its behaviour from so many drawn users."""
+    model, lineage = load(folder)
+    return {
+        "model": lineage.fingerprint, "generation": lineage.generation, "ancestors": list(lineage.ancestors),
+        "pack": lineage.pack.name if lineage.pack else None, "core": lineage.core, "facts": lineage.facts,
+        "privacy": list(promises(lineage)), "behaviour": _behaviour(model, users),
+    }  # fmt: skip
+
+
+def promises(lineage: Lineage) -> Iterator[str]:
+    """What may be said of the people of the core, in whole sentences."""
+    yield f"No event name or item that fewer than {lineage.k} users had is in the model."
+    if lineage.epsilon is None:
+        yield "There is no noise in it: no differential privacy is promised. `dayone prove` attacks it."
+    else:
+        yield (
+            f"({lineage.epsilon:g}, {lineage.delta:.2g})-differential privacy for each user: whoever sees the model "
+            "can hardly tell whether one user was in the core (the odds change by a factor of "
+            f"{np.exp(lineage.epsilon):.3g} at most, but for a chance of {lineage.delta:.2g}). Counts in the lineage "
+            "are exact, and not covered."
+        )
+
+
+def _behaviour(model: TwinModel, users: int) -> dict[str, Any]:
+    log = draw(model, np.arange(users), root_key("explain", 1))
+    events, words = len(log.event), log.words["event"]
+    last = log.first[1:] - 1
+    hours = np.bincount((log.time[log.first[:-1]] // _HOUR_US) % 24, minlength=24)
+    lengths = log.lengths
+    return {
+        "drawn_users": users, "sessions_per_user": round(len(log.user) / users, 2),
+        "users_who_return": round(float((np.bincount(log.user, minlength=users) > 1).mean()), 3),
+        "events_per_session": {f"{q:.0%}": int(np.quantile(lengths, q)) for q in (0.1, 0.5, 0.9)},
+        "events": _shares(words, log.event), "first": _shares(words, log.event[log.first[:-1]]),
+        "last": _shares(words, log.event[last]), "follows": _follows(log),
+        "with_item": round(float((log.item >= 0).mean()), 3),
+        "items": len(np.unique(log.item[log.item >= 0])),
+        "busiest_hours": [int(hour) for hour in np.argsort(-hours, kind="stable")[:3]] if events else [],
+    }  # fmt: skip
+
+
+def _shares(words: tuple[str, ...], codes: Any) -> dict[str, float]:
+    counts = np.bincount(codes, minlength=len(words))
+    order = [code for code in np.argsort(-counts, kind="stable")[:MOST].tolist() if counts[code]]
+    return {words[code]: round(float(counts[code] / counts.sum()), 4) for code in order}
+
+
+def _follows(log: Log) -> dict[str, dict[str, float]]:
+    """What most often follows each of the most frequent events; the empty name: the session ends."""
+    words = (*log.words["event"], "")
+    after = np.append(log.event[1:], 0)
+    after[log.first[1:] - 1] = len(words) - 1
+    found = {}
+    for name in _shares(log.words["event"], log.event):
+        found[name] = dict(list(_shares(words, after[log.event == words.index(name)]).items())[:3])
+    return found
+
+
+def lines_of(told: dict[str, Any]) -> Iterator[str]:
+    """The same for people."""
+    core, play = told["core"], told["behaviour"]
+    yield f"twin model {told['model'][:12]}, generation {told['generation']}, for {told['pack'] or 'no pack'}"
+    counts = ", ".join(f"{core[name]:,} {name}" for name in ("events", "sessions", "users"))
+    yield f"learnt from {counts}, {core['first'][:10]} to {core['last'][:10]}"
+    for file in core["files"]:
+        yield f"  {file['name']}  sha256 {file['sha256'][:16]}…"
+    if dropped := {name: count for name, count in (told["facts"].get("dropped") or {}).items() if count}:
+        yield "left out, as too few users had it: " + ", ".join(f"{count:,} {name}" for name, count in dropped.items())
+    yield from told["privacy"]
+    spread = play["events_per_session"]
+    yield (
+        f"of {play['drawn_users']} drawn users: {play['sessions_per_user']} sessions each, "
+        f"{play['users_who_return']:.0%} return, {spread['10%']} to {spread['90%']} events a session (median "
+        f"{spread['50%']}), {play['items']:,} items"
+    )
+    yield "sessions begin with " + _listed(play["first"]) + "; end with " + _listed(play["last"])
+    for event, after in play["follows"].items():
+        yield f"  after {event} ({play['events'][event]:.1%}): " + _listed(after)
+
+
+def _listed(shares: dict[str, float]) -> str:
+    return ", ".join(f"{name or 'the end'} {share:.0%}" for name, share in list(shares.items())[:3])
