@@ -1,4 +1,4 @@
-"""The command `prove`. Options in, files out, errors of ours on standard error."""
+"""The commands `prove` and `halve`. Options in, files out, errors of ours on standard error."""
 
 from __future__ import annotations
 
@@ -124,6 +124,32 @@ def prove(
         else:
             _tell(proof, Path(out) / PAGE)
         require(proof.gates, Path(out) / PAGE)
+
+
+@app.command()
+def halve(
+    real: Annotated[str, typer.Argument(help="Real events: a file, a directory of files, or FILE.duckdb::TABLE.")],
+    out: Annotated[str, typer.Option(metavar="DIR", help="Where core.parquet and holdout.parquet go.")] = ".",
+    map_file: Annotated[
+        str | None, typer.Option("--map", metavar="FILE", help="YAML: how the log calls things.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for machines.")] = False,
+) -> None:
+    """Split real events by a hash of the user: core.parquet to fit on, holdout.parquet that no model may see."""
+    with told_errors():
+        import json
+        from pathlib import Path
+
+        from personas.core.mapping import CoreMap, load_map
+        from sinks.proof.reading import read_halves
+        from sinks.proof.writing import write_halves
+
+        core, holdout = read_halves(real, load_map(Path(map_file)) if map_file else CoreMap())
+        paths = write_halves(core, holdout, Path(out))
+        if as_json:
+            typer.echo(json.dumps({"core": str(paths[0]), "holdout": str(paths[1])}))
+        else:
+            typer.echo(f"{paths[0]}: {core.num_rows:,} events. {paths[1]}: {holdout.num_rows:,} events, for no model.")
 
 
 def _tell(proof: Proof, page: object) -> None:

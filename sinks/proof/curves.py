@@ -4,7 +4,8 @@
                2024, doi:10.1038/s41586-024-07566-y), or on the core and all before it (accumulate: Gerstgrasser et al.
                2024, arXiv:2404.01413)
     growth     with 0, 1, 3, 10, 30 and 100 % of the core's users: real alone, synthetic alone (by a model that saw
-               only them), and both. Day zero has no core: its synthetic log is one that knew none, where it is given
+               only them), both, and the real ones with the synthetic log of this proof. Day zero has no core: its
+               synthetic log is one that knew none, where it is given
 
 Each point is judged on the hold-out (judge.py); nothing in these curves ever saw that.
 """
@@ -23,7 +24,7 @@ from sinks.proof.judge import Judge
 from sinks.proof.log import Log, concatenated
 from sinks.proof.maker import Maker
 from sinks.proof.record import Curve, Point, rounded
-from sinks.proof.sampling import share_of_users
+from sinks.proof.sampling import at_most, share_of_users
 
 log = logging.getLogger("dayone.proof")
 
@@ -66,11 +67,13 @@ def growth(
     progress: Tell = lambda done, of, rows: None,
     shares: Sequence[float] = SHARES,
 ) -> list[Curve]:
-    """Three lines: real alone, synthetic alone, both. A share from which no model can be made has no point on the last
-    two."""
+    """Four lines: real alone, synthetic alone, both, and real with the log of this proof. A share from which no model
+    can be made has no point on the second and third."""
     judge, (core, _) = Judge(evidence), evidence.real
-    lines: dict[str, list[Point]] = {"real alone": [], "synthetic alone": [], "both": []}
+    proved = at_most(evidence.synthetic, core.sessions, evidence.seed)
+    lines: dict[str, list[Point]] = {"real alone": [], "synthetic alone": [], "both": [], "real and this log": []}
     lines["real alone"].append(_nothing())
+    lines["real and this log"].append(_point(judge, 0, "0 %", proved))
     if day_zero is not None:
         point = _point(judge, 0, "0 %", day_zero)
         lines["synthetic alone"].append(point)
@@ -82,6 +85,7 @@ def growth(
         if known.sessions < 2:
             continue
         lines["real alone"].append(_point(judge, x, label, known))
+        lines["real and this log"].append(_point(judge, x, label, concatenated(known, proved)))
         try:
             made = _named(maker.make(known, core.sessions, evidence.seed + place), f"share{place}")
         except ProofError as error:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from personas.core.columns import columns_of, moment_of
 from personas.core.mapping import CoreMap
@@ -21,6 +23,7 @@ from personas.errors import LockedStoreError, ProofError
 from personas.sql import identifier, literal
 from sinks.database import Database, open_file
 from sinks.place import MEMORY, Place, place_of
+from sinks.proof.sampling import is_core
 from sinks.training.opening import opened_at_one_moment
 
 if TYPE_CHECKING:
@@ -56,6 +59,30 @@ def read_log(given: str, mapping: CoreMap, option: str) -> Read:
     if not table.num_rows:
         raise ProofError(f"{option}{given}: no row has a user, a time and an event.", hint="Look at the map.")
     return Read(table, given, source.files)
+
+
+def read_halves(given: str, mapping: CoreMap) -> tuple[pa.Table, pa.Table]:
+    """A log of real users as it is, all columns, in two: core and hold-out. By users; by sessions where each user has
+    one. CoreError as of `read_log`, ProofError where one half would be empty."""
+    database = open_file(MEMORY, read_only=True, memory_limit=_MEMORY)
+    try:
+        source = open_source(_Asking(database), given, "")
+        roles = columns_of(source, mapping, ("time", "event"))
+        table = database.query(f"SELECT * FROM {source.relation}")  # noqa: S608 - quoted names
+    finally:
+        database.close()
+    known = [roles[role] for role in ("user_id", "session_id") if role in roles]
+    if not known:
+        columns_of(source, mapping)  # says what is missing
+    people = table.select(known).group_by(known).aggregate([])
+    returning = len(known) == 2 and people.num_rows > pc.count_distinct(people[known[0]]).as_py()
+    column = table[known[0] if returning or len(known) == 1 else known[1]].cast(pa.string())
+    names = pc.unique(column).drop_null()
+    core = pc.is_in(column, value_set=names.filter(pa.array(is_core(np.asarray(names.to_pylist(), dtype=object)))))
+    halves = table.filter(core), table.filter(pc.invert(core))
+    if not all(half.num_rows for half in halves):
+        raise ProofError(f"{given}: {len(names)} users cannot be halved.", hint="Give a log of more users.")
+    return halves
 
 
 def read_synthetic(given: str, mapping: CoreMap, store: Place, runs: Sequence[str] = ()) -> Read:

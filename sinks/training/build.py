@@ -21,9 +21,11 @@ from typing import TYPE_CHECKING
 from personas.errors import GateError, StoreError, TrainingError
 from personas.provenance import dayone_version, fingerprint
 from sinks.audit_log import note
+from sinks.training.core.taking import RUN as CORE
 from sinks.training.core.taking import Core
 from sinks.training.form import Form, Part, Rows
 from sinks.training.forms.parquet import ParquetForm
+from sinks.training.gates.cited_proof import Citing
 from sinks.training.gates.gate import Evidence, Verdict
 from sinks.training.gates.judging import judge, require, rows_of
 from sinks.training.mixing import Mixing
@@ -46,7 +48,7 @@ log = logging.getLogger("dayone.training")
 @dataclass(frozen=True)
 class Order:
     """What was asked for: a task with its options, from which product and runs, split how, in which form; whether
-    copies of copies are wanted although nothing real is among their ancestors."""
+    copies of copies are wanted although nothing real is among their ancestors; a proof that it depends on."""
 
     task: Task
     options: Options
@@ -58,6 +60,7 @@ class Order:
     mixing: Mixing | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict)
     copies: bool = False
+    proof: Citing | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,8 @@ def build(
     allowed: dict[str, str] = getattr(order.task, "shortcuts", {})
     evidence = Evidence(store, snapshot.product, columns, allowed=allowed)
     verdicts = judge(evidence, "runs", order.thresholds)
+    if order.proof is not None:
+        verdicts += (order.proof(run["run_id"] for run in snapshot.runs if run["run_id"] != CORE),)
     _require(verdicts, order, papers)
     query = order.task.query(order.options)
     recipe = Recipe(

@@ -108,6 +108,9 @@ def build(
         bool, typer.Option("--i-know-this-collapses", help="Needed for --mix replace, and copies of copies.")
     ] = False,
     gate: Annotated[str | None, typer.Option(metavar="FILE", help="YAML: other thresholds for gates.")] = None,
+    proof: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Only if this proof of these runs passed its gates; cites it.")
+    ] = None,
     at: Annotated[
         str | None, typer.Option(metavar="SNAPSHOT|TIME", help="A lake as it was: a snapshot's number or a UTC time.")
     ] = None,
@@ -125,6 +128,7 @@ def build(
         from sinks.training.build import Order
         from sinks.training.build import build as build_set
         from sinks.training.core.wishes import Wishes, granted
+        from sinks.training.gates.cited_proof import cited
         from sinks.training.gates.judging import load_thresholds
         from sinks.training.opening import opened_at_one_moment
         from sinks.training.papers.emitting import emitter, told_build
@@ -151,6 +155,7 @@ def build(
             core=real,
             mixing=mixing,
             thresholds=load_thresholds(Path(gate)) if gate else {},
+            proof=cited(Path(proof)) if proof else None,
             copies=knows_it_collapses,
         )
         with (

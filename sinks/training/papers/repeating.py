@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from personas.errors import TrainingError
 from sinks.training.build import Order, build
 from sinks.training.core.taking import RUN as CORE
+from sinks.training.gates.cited_proof import cited_again
 from sinks.training.mixing import Mixing
 from sinks.training.papers.facts import Publisher
 from sinks.training.papers.manifest import files_in, sums_of
@@ -52,6 +53,7 @@ def repeat_faults(found: Published, store: Store, core: Core | None = None) -> l
     )  # fmt: skip
     if not recipe["mixing"] and "--i-know-this-collapses" in shlex.split(found.manifest["dayone:command"]):
         order = replace(order, copies=True)
+    order = replace(order, proof=cited_again(found.manifest["dayone:gates"]))
     if "--gate" in shlex.split(found.manifest["dayone:command"]):  # other thresholds than the usual ones
         order = replace(order, thresholds={gate["gate"]: gate["threshold"] for gate in found.manifest["dayone:gates"]})
     publisher = Publisher(**found.manifest["dayone:publisher"])

@@ -177,3 +177,16 @@ def test_a_log_of_few_sessions_says_nothing(logs: Path, tmp_path: Path) -> None:
     pq.write_table(shop_log(1, 10), tmp_path / "few.parquet")
     code, output = prove(tmp_path / "few.parquet")
     assert code == 8 and "too few" in output
+
+
+def test_a_log_is_halved_for_whoever_fits_a_model(logs: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(front_door(), ["halve", str(logs / "real.parquet"), "--out", str(tmp_path), "--json"])
+    assert result.exit_code == 0, result.output
+    core, holdout = (pq.read_table(path) for path in json.loads(result.output).values())
+    whole = pq.read_table(logs / "real.parquet")
+    assert core.num_rows + holdout.num_rows == whole.num_rows and core.column_names == whole.column_names
+    real = ("--real", logs / "real.parquet", "--out", tmp_path / "proof", "--json")
+    told = prove(logs / "synthetic.parquet", *real, *ONLY)
+    assert json.loads(told[1])["logs"]["core"]["events"] == core.num_rows
+    again = CliRunner().invoke(front_door(), ["halve", str(logs / "real.parquet"), "--out", str(tmp_path)])
+    assert again.exit_code == 8 and "exists already" in again.output
