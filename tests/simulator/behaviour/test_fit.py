@@ -29,20 +29,22 @@ def fitted(pack: str, truth: str) -> Fitted:
     return fit(one.prior, one.traces, one.world, one.rankings)
 
 
-#: The greatest mean total-variation distance that is allowed after 2,000 sessions of the shop. Where everything differs
-#: at once, in every cell, 2,000 sessions do not tell enough for 0.05. (`make bench ARGS=teaching` has all truths.)
-LIMITS = {"the prior itself": 0.01, STRUCTURED: 0.05, "everything at once": 0.065}
+#: Sessions, and the greatest mean total-variation distance that is allowed after them. `make bench ARGS=teaching` has
+#: all truths: where everything differs at once, in every cell, 2,000 sessions do not tell enough for 0.05.
+LIMITS = {"the prior itself": (300, 0.02), "everything at once": (300, 0.13), STRUCTURED: (2000, 0.05)}
 
 
 @pytest.mark.parametrize("truth", LIMITS)
-def test_two_thousand_sessions_of_an_oracle_teach_its_next_events(truth: str) -> None:
-    one, student = lesson("shop", truth), fitted("shop", truth).behaviour
-    assert one.traces.sessions == 2000
+def test_sessions_of_an_oracle_teach_its_next_events(truth: str) -> None:
+    sessions, limit = LIMITS[truth]
+    one = lesson("shop", truth, sessions)
+    found = fitted("shop", truth) if sessions == 2000 else fit(one.prior, one.traces, one.world, one.rankings)
+    assert one.traces.sessions == sessions
     theirs = next_event_chances(one.held_out, one.truth, one.world)
     before = total_variation(theirs, next_event_chances(one.held_out, one.prior, one.world))
-    after = total_variation(theirs, next_event_chances(one.held_out, student, one.world))
-    assert after <= LIMITS[truth], f"{after:.4f} (the prior: {before:.4f})"
-    assert after <= before / 2 or before == 0.0, f"{after:.4f}, and the prior is at {before:.4f}"
+    after = total_variation(theirs, next_event_chances(one.held_out, found.behaviour, one.world))
+    assert after <= limit, f"{after:.4f} (the prior: {before:.4f})"
+    assert sessions < 2000 or after <= before / 2, f"{after:.4f}, and the prior is at {before:.4f}"
 
 
 def test_times_and_choices_of_items_are_learnt_too() -> None:

@@ -26,7 +26,7 @@ def teach(*words: str) -> Result:
 
 def test_a_student_of_an_oracle_is_told_and_kept(tmp_path: Path) -> None:
     out = tmp_path / "student"
-    result = teach("--tutor", "oracle", "--sessions", "40", "--out", str(out), "--json")
+    result = teach("--tutor", "oracle", "--sessions", "22", "--out", str(out), "--json")
     assert result.exit_code == 0, result.output
     told = json.loads(result.stdout)
     student = load_student(out, pack_of("shop"))
@@ -35,7 +35,7 @@ def test_a_student_of_an_oracle_is_told_and_kept(tmp_path: Path) -> None:
     assert list(told["fidelity"]) == ["prior", "student, 25%", "student, 50%", "student, 100%"]
     assert told["fidelity"]["prior"]["log_loss"]["low"] < told["fidelity"]["prior"]["log_loss"]["high"]
 
-    again = teach("--tutor", "oracle", "--sessions", "40", "--out", str(out))
+    again = teach("--tutor", "oracle", "--sessions", "22", "--out", str(out))
     assert again.exit_code == 0, again.output
     assert f"student {student.behaviour.fingerprint[:12]} of shop" in again.stdout, "the end is reached: the same again"
     assert "student, 100%" in again.stdout and "an oracle costs nothing" in again.stdout
@@ -43,7 +43,7 @@ def test_a_student_of_an_oracle_is_told_and_kept(tmp_path: Path) -> None:
     assert max(len(line) for line in again.stdout.splitlines()) <= 132 + len(str(out))
 
     with pytest.raises(StudentError, match="it differs in: seed"):
-        raise_of(teach("--tutor", "oracle", "--sessions", "40", "--seed", "2", "--out", str(out)))
+        raise_of(teach("--tutor", "oracle", "--sessions", "22", "--seed", "2", "--out", str(out)))
 
 
 def raise_of(result: Result) -> None:

@@ -45,13 +45,13 @@ def taught(folder: Path, plan: Plan) -> tuple[Lesson, Notebook]:
 @pytest.mark.slow
 def test_a_course_recovers_the_truth_of_its_oracle(tmp_path: Path) -> None:
     """What is chosen tells no other truth than what comes by itself. (2,000 visits: see test_fit.py.)"""
-    lesson, notebook = taught(tmp_path, Plan(100.0, 500))
-    assert 480 <= notebook.sessions <= 520 and notebook.held_out.sessions > 80
+    lesson, notebook = taught(tmp_path, Plan(100.0, 300))
+    assert 290 <= notebook.sessions <= 300 and notebook.held_out.sessions > 50
     truth, world, held = oracle_of(room().prior, seed=3), room().world, notebook.held_out
     theirs = next_event_chances(held, truth, world)
     before = total_variation(theirs, next_event_chances(held, room().prior, world))
     after = total_variation(theirs, next_event_chances(held, lesson.student.behaviour, world))
-    assert after <= 0.09 and after <= before / 2, f"{after:.4f}, and the prior is at {before:.4f}"
+    assert after <= 0.11 and after <= before / 2, f"{after:.4f}, and the prior is at {before:.4f}"
     losses = [one.log_loss.value for one in lesson.fidelity]
     assert losses == sorted(losses, reverse=True), "more visits predict better"
     prior, student = lesson.fidelity[0], lesson.fidelity[-1]
@@ -70,7 +70,7 @@ def test_a_course_ends_with_its_money(tmp_path: Path) -> None:
 
 
 def test_a_course_that_was_stopped_goes_on_to_the_same_end(tmp_path: Path) -> None:
-    plan, rounds = Plan(0.4), iter([False, False, False, True])
+    plan, rounds = Plan(0.15), iter([False, False, False, True])
     whole, _ = taught(tmp_path / "whole", plan)
     course, notebook = course_in(tmp_path / "parts", plan, stopping=lambda: next(rounds))
     assert not course.teach() and 0 < notebook.rounds < 5
@@ -86,10 +86,10 @@ def test_a_course_that_was_stopped_goes_on_to_the_same_end(tmp_path: Path) -> No
 
 
 def test_more_money_goes_on_where_less_has_ended(tmp_path: Path) -> None:
-    first, notebook = taught(tmp_path, Plan(0.2))
+    first, notebook = taught(tmp_path, Plan(0.1))
     before = notebook.taught.sessions
-    second, notebook = taught(tmp_path, Plan(0.4))
-    assert notebook.taught.sessions > before and notebook.dollars > 0.3
+    second, notebook = taught(tmp_path, Plan(0.2))
+    assert notebook.taught.sessions > before and notebook.dollars > 0.15
     assert second.student.behaviour.fingerprint != first.student.behaviour.fingerprint
     assert notebook.used.sum() == notebook.sessions + notebook.lost, "nobody is asked twice"
     assert (notebook.held_out.problem >= 0).mean() < 0.05, "held out is what comes by itself"

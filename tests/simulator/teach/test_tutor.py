@@ -44,7 +44,7 @@ def taught(
 
 
 def test_a_repeated_course_has_the_same_bytes_asks_nobody_and_pays_nothing(tmp_path: Path) -> None:
-    plan = Plan(5.0, 40)
+    plan = Plan(5.0, 24)
     first, notebook, paid = taught(tmp_path / "a", tmp_path, "record", random_legal, plan)
     again, _, free = taught(tmp_path / "b", tmp_path, "replay", None, plan)
     assert first is not None and again is not None
@@ -55,7 +55,7 @@ def test_a_repeated_course_has_the_same_bytes_asks_nobody_and_pays_nothing(tmp_p
     assert paid.paid > 0 and free.paid == 0
     teacher = again.student.lineage.teacher
     assert teacher.calls == notebook.calls > 100 and teacher.dollars > 0 and teacher.tokens["input"] > 1000
-    assert (teacher.kind, teacher.model, teacher.sessions) == ("tutor", "fake", 40)
+    assert (teacher.kind, teacher.model, teacher.sessions) == ("tutor", "fake", 24)
 
 
 def test_sessions_whose_agents_failed_teach_nothing(tmp_path: Path) -> None:
