@@ -10,7 +10,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,15 @@ def fit_core(
     if wish.epsilon is not None and delta is None:
         delta = 0.1 / core.told["users"]
     options = FitOptions(k=wish.k, epsilon=wish.epsilon, delta=delta, seed=wish.seed)
-    model = fit(core.log, options, progress)
+    log = core.log
+    if options.epsilon is not None and options.delta is not None:
+        from simulator.twins.log import log_of
+        from simulator.twins.private.redraw import redraw
+        from simulator.twins.private.release import release
+
+        progress("counts with noise", 0.0)
+        log = redraw(release(log_of(log), options.epsilon, options.delta, options.k), options.seed)
+    model = fit(log, replace(options, epsilon=None, delta=None), progress)
     named, made = None, None
     if pack is not None:
         named = PackNamed(name=pack.product.name, version=pack.product.version, fingerprint=pack.fingerprint)
@@ -104,6 +112,8 @@ def check_wish(wish: Wish) -> None:
     """SettingsError where options do not go together."""
     if wish.pack is not None and wish.new_pack is not None:
         raise SettingsError("--pack and --new-pack: give one of them.", hint="A pack that is there, or one to be made.")
+    if wish.epsilon is not None and wish.new_pack is not None:
+        raise SettingsError("--new-pack: a pack is made of exact counts.", hint="Leave --epsilon out, or give --pack.")
     if wish.epsilon is not None and wish.epsilon <= 0:
         raise SettingsError(f"--epsilon: found {wish.epsilon:g}, expected more than 0.", hint="1 is a usual choice.")
     if wish.delta is not None and (wish.epsilon is None or not 0 < wish.delta < 1):
@@ -166,6 +176,9 @@ def told(lineage: Lineage) -> Iterator[str]:
     core = lineage.core
     counts = ", ".join(f"{core[name]:,} {name}" for name in ("events", "sessions", "users"))
     yield f"{counts}, {core['first']} to {core['last']}"
+    from simulator.twins.explaining import promises
+
+    yield from promises(lineage)
     if core["set_aside"]:
         listed = ", ".join(f"{count:,} {reason}" for reason, count in core["set_aside"].items())
         yield f"set aside of {core['rows']:,} rows: {listed}"
