@@ -25,7 +25,7 @@ export UV_SYSTEM_CERTS ?= true
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench faults fuzz audit model lock clean
+.PHONY: help demo test lint bench agents faults fuzz audit model lock clean
 .DELETE_ON_ERROR:
 
 help: ## show these targets
@@ -49,6 +49,9 @@ audit: $(STAMP_DEV) ## known vulnerabilities of what requirements.lock pins; say
 
 fuzz: $(STAMP_DEV) ## a million damaged messages and packs; ARGS="--jobs 2 --seed 7"
 	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+agents: model ## a real, small language model walks twenty sessions onto Kafka and into DuckDB; ARGS="--sessions 50"
+	@CI=true $(BIN)/python -m pytest -m local_llm --sessions 20 $(ARGS)
 
 faults: $(STAMP_DEV) ## kill everything while events flow, cut the network, soak; ARGS="--seed 7"
 	@$(BIN)/python -m tests.faults $(ARGS)

@@ -11,8 +11,9 @@ import json
 import uuid
 from typing import Any
 
-#: A schema that is longer than this (characters) is not shown to the model as well: small ones read slowly.
-LONGEST_SHOWN_SCHEMA = 4000
+#: A schema that is longer than this (characters) is not shown to the model as well: small ones read slowly, and the
+#: grammar keeps them to it anyway.
+LONGEST_SHOWN_SCHEMA = 600
 
 
 class BadCallError(Exception):
