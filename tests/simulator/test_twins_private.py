@@ -52,7 +52,8 @@ def greedy(rows: pa.Table) -> pa.Table:
     """One more user, who does as much as anybody can: other names, other items, one session after another."""
     more = [
         {"user_id": "greedy", "session_id": f"g{n // 6}", "ts": START + timedelta(minutes=n),
-         "event": f"e{n % 8}" if n % 3 else "look", "item_id": f"own {n}" if n % 5 > 1 else "i1"} for n in range(3000)
+         "event": f"e{n % 8}" if n % 4 == 3 else "look",
+         "item_id": f"own {n % 12}" if n % 5 > 1 else "i1"} for n in range(3000)
     ]  # fmt: skip
     return pa.concat_tables([rows, pa.Table.from_pylist(more, schema=rows.schema)])
 
