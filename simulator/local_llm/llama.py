@@ -43,6 +43,7 @@ class Llama:
         parameters.hostnames, parameters.port, parameters.ui = ["127.0.0.1"], 0, False
         parameters.n_parallel, parameters.n_ctx = slots, slots * context
         parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
+        parameters.cache_ram_mib = 256  # prompts read before; by default it takes gigabytes
         parameters.verbosity = 0
         try:
             self._server = xllamacpp.Server(parameters)

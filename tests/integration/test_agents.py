@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import signal
 from pathlib import Path
 
 import pytest
 
 from simulator.agents.recordings import FILE, Recordings
-from tests.integration.program import Program, Starter, ask, assert_same, of_store
+from tests.integration.program import Program, Starter, ask, assert_same, of_store, until
 from tests.stub_anthropic import Fault, StubAnthropic
 
 KEY = "sk-ant-api03-nobody-may-see-this-1234567890"
@@ -85,3 +87,17 @@ def test_a_real_model_walks_whole_sessions(dayone: Starter, local_llm: str, pyte
     answered = Recordings(dayone.folder / "recordings" / FILE, writable=False)
     assert len(answered) >= sessions
     answered.close()
+
+
+@pytest.mark.local_llm
+def test_local_llm_prints_what_to_export_and_ends_when_told(dayone: Starter, local_llm: str) -> None:
+    serving = dayone("local-llm", "--port", 0, "--threads", 1, "--context", 512, "--slots", 1)
+    until(lambda: "Ctrl-C" in serving.err, serving, timeout=90)
+    address, model = serving.out.splitlines()
+    assert re.fullmatch(r"export ANTHROPIC_BASE_URL=http://127\.0\.0\.1:\d+", address)
+    assert model == "export DAYONE_TUTOR_MODEL=local/SmolLM2-135M-Instruct.Q4_1"
+    serving.signal(signal.SIGINT)
+    assert serving.wait(30) == 0
+    taken = dayone("local-llm", "--port", local_llm.rpartition(":")[2])
+    assert taken.wait(90) == 6
+    assert "Give another --port" in taken.err
