@@ -7,6 +7,7 @@ An HTML comment in the lines before a block says how it is to be treated:
     <!-- ready: http://… -->      a background block: the section goes on when this address answers with 200
     <!-- not-run: the reason -->  only read, never run
     <!-- fails: 3 -->             the exit code that is expected in place of 0
+    <!-- model -->                its section needs a language model: whoever runs it provides one
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from pathlib import Path
 RUN = ("dayone", "kcat", "python", "curl", "ls", "cat", "head", "echo", "mkdir", "jq", "duckdb")
 READ = ("make", "docker compose", "docker", "git", "cd", "pip", "uv", "python3", "export", "apt-get", "sudo apt-get")
 
-DIRECTIVE = re.compile(r"<!--\s*(needs|background|ready|not-run|fails)(?::\s*(.*?))?\s*-->")
+DIRECTIVE = re.compile(r"<!--\s*(needs|background|ready|not-run|fails|model)(?::\s*(.*?))?\s*-->")
 FENCE = re.compile(r"^(\s*)(```+|~~~+)\s*(\w*)")
 
 

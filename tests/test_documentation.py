@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ from tests.documents import (
     statements_of,
 )
 from tests.kcat import kcat_environment
+from tests.stub_anthropic import KEY, StubAnthropic
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")] if path.exists())
@@ -129,15 +131,17 @@ def run_section(section: Section, folder: Path) -> list[str]:
     named = "".join(block.text + block.directives.get("ready", "") for block in section.blocks)
     if not any(f":{port}" in named for port in DEFAULT_PORTS):
         session.environment.update({f"DAYONE_{room}_METRICS_PORT": "0" for room in ("SIMULATOR", "SINK")})
-    try:
+    with ExitStack() as stack:
+        stack.callback(session.stop)
+        if any("model" in block.directives for block in section.blocks):
+            stub = stack.enter_context(StubAnthropic())
+            session.environment.update(ANTHROPIC_API_KEY=KEY, ANTHROPIC_BASE_URL=stub.url)
         for block in section.blocks:
             needs = [name.strip() for name in block.directives.get("needs", "").split(",") if name.strip()]
             absent = [name for name in needs if shutil.which(name) is None]
             missing += absent
             if not absent:
                 run_block(session, block)
-    finally:
-        session.stop()
     return missing
 
 
