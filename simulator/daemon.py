@@ -81,8 +81,8 @@ def run_order(
         def reported(current: Run) -> None:
             telemetry.observe(current, producer.counts(), memory_bytes())
             if tutoring is not None and tutor_telemetry is not None:
-                agents = tutoring.asker.counts
-                tutor_telemetry.observe(tutoring.counts, tutoring.budget, agents.conversations, tutoring.quality())
+                agents, quality = tutoring.asker.counts, tutoring.quality()
+                tutor_telemetry.observe(tutoring.counts, tutoring.budget, agents, quality)
             report(current)
 
         run.report = reported

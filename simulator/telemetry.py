@@ -18,6 +18,7 @@ from personas.topics import sessions_topic, users_topic
 from simulator.producer import ProducerCounts
 
 if TYPE_CHECKING:
+    from simulator.agents.asking import AgentCounts
     from simulator.agents.budget import Budget
     from simulator.agents.counts import TutorCounts
     from simulator.agents.quality import Measure
@@ -74,7 +75,20 @@ TUTOR_QUALITY = Metric(
     "dayone_tutor_quality_ratio", "gauge", "What is known to go wrong with what agents write, by measure", ("kind",)
 )
 
+AGENT_DECISIONS = Metric("dayone_tutor_decisions_total", "counter", "Decisions of agents about what a user does next")
+AGENT_REFUSED = Metric(
+    "dayone_tutor_refused_answers_total",
+    "counter",
+    "Answers of agents that the world refused, by kind; unknown_item: an item was made up",
+    ("kind",),
+)
+AGENT_SESSIONS = Metric("dayone_tutor_sessions_total", "counter", "Sessions of agents, by how they ended", ("kind",))
+AGENT_STEPPED_DOWN = Metric(
+    "dayone_tutor_stepped_down_total", "counter", "Users who went on from tables because the money was used up"
+)
+
 TUTOR_METRICS = (
+    AGENT_DECISIONS, AGENT_REFUSED, AGENT_SESSIONS, AGENT_STEPPED_DOWN,
     TUTOR_CALLS, TUTOR_TOKENS, TUTOR_DOLLARS, TUTOR_UNKNOWN, TUTOR_TWICE, TUTOR_REFUSED, TUTOR_REPLAYED,
     TUTOR_CONCURRENCY, TUTOR_LEFT, TUTOR_CONVERSATIONS, TUTOR_QUALITY,
 )  # fmt: skip
@@ -141,13 +155,20 @@ class TutorTelemetry(_Followed):
         super().__init__(TUTOR_METRICS, registry)
 
     def observe(
-        self, counts: TutorCounts, budget: Budget, conversations: int = 0, quality: Sequence[Measure] = ()
+        self, counts: TutorCounts, budget: Budget, agents: AgentCounts | None = None, quality: Sequence[Measure] = ()
     ) -> None:
         """Take over where the calls and their budget stand, and what was said."""
-        self._rise(TUTOR_CONVERSATIONS, conversations)
+        self._rise(TUTOR_CONVERSATIONS, agents.conversations if agents is not None else 0)
         for measure in quality:
             if measure.figure is not None:
                 self._gauges[TUTOR_QUALITY].labels(measure.name).set(measure.figure)
+        if agents is not None:
+            self._rise(AGENT_DECISIONS, agents.decisions)
+            self._rise(AGENT_STEPPED_DOWN, agents.stepped_down)
+            for kind, number in agents.refused.items():
+                self._rise(AGENT_REFUSED, number, kind)
+            for outcome, number in agents.outcomes.items():
+                self._rise(AGENT_SESSIONS, number, outcome or "tables")
         for kind, number in counts.calls.items():
             self._rise(TUTOR_CALLS, number, kind)
         for kind, number in counts.tokens.items():

@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+from simulator.agents.asking import AgentCounts
 from simulator.agents.budget import Budget
 from simulator.agents.counts import TutorCounts
 from simulator.agents.language import Usage
@@ -109,6 +110,8 @@ def test_two_registries_do_not_meet() -> None:
 def test_what_a_language_model_does_and_costs_is_shown() -> None:
     telemetry, counts = Telemetry(), TutorCounts()
     tutor = TutorTelemetry(telemetry.registry)
+    agents = AgentCounts(decisions=9, conversations=4, stepped_down=1)
+    agents.refused["unknown_item"], agents.outcomes["left"], agents.outcomes[""] = 2, 3, 1
 
     async def spend() -> None:
         budget = Budget(2.0)
@@ -119,7 +122,7 @@ def test_what_a_language_model_does_and_costs_is_shown() -> None:
         counts.maybe_billed_twice, counts.replayed = 1, 5
         with counts.under_way():
             tutor.observe(counts, budget)
-        tutor.observe(counts, budget, 4, [odd, unknown])
+        tutor.observe(counts, budget, agents, [odd, unknown])
 
     odd = Measure("too_long", 0.5, "at most", 0.1, "first messages that are too long")
     unknown = Measure("texts_alike", None, "at most", 0.9, "how alike")
@@ -133,5 +136,8 @@ def test_what_a_language_model_does_and_costs_is_shown() -> None:
         ("dayone_tutor_maybe_billed_twice_total",): 1, ("dayone_tutor_over_budget_total",): 0,
         ("dayone_tutor_replayed_total",): 5, ("dayone_tutor_concurrency_calls",): 0,
         ("dayone_tutor_left_dollars",): 1.25,
+        ("dayone_tutor_decisions_total",): 9, ("dayone_tutor_refused_answers_total", "unknown_item"): 2,
+        ("dayone_tutor_sessions_total", "left"): 3, ("dayone_tutor_sessions_total", "tables"): 1,
+        ("dayone_tutor_stepped_down_total",): 1,
         ("dayone_tutor_conversations_total",): 4, ("dayone_tutor_quality_ratio", "too_long"): 0.5,
     }  # fmt: skip
