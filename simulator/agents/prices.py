@@ -63,6 +63,11 @@ class ModelEntry(Rates):
     answer: Literal["format", "tool"] = "tool"
     thinking: Literal["disabled", "between_tools", "never", "always"] = "never"
     effort: Literal["low", "medium", "high"] | None = None
+    room: int = Field(0, ge=0)
+
+    def max_tokens(self, request: Request) -> int:
+        """How long an answer may be, with what is thought before it."""
+        return request.max_tokens + self.room
 
     def cost(self, usage: Usage, *, batched: bool = False) -> float:
         """Dollars for a usage as the provider counted it."""
@@ -76,7 +81,7 @@ class ModelEntry(Rates):
         rates: Rates = self.long if self.long and tokens > self.long.above else self
         dearest = max(rates.input, rates.cache_write, rates.cache_read)
         factor = self.batch if batched else 1.0
-        return PER_MILLION * (tokens * dearest + request.max_tokens * rates.output) * factor
+        return PER_MILLION * (tokens * dearest + self.max_tokens(request) * rates.output) * factor
 
 
 class PriceTable:

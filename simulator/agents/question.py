@@ -48,7 +48,7 @@ def parameters_of(
     system = [{"type": "text", "text": text, **_CACHED} for text in (request.system, request.context) if text]
     parameters: dict[str, Any] = {
         "model": request.model,
-        "max_tokens": request.max_tokens,
+        "max_tokens": entry.max_tokens(request),
         "messages": [{"role": part.role, "content": part.text} for part in request.messages],
         **({"system": system} if system else {}),
         **_THINKING.get(entry.thinking, {}),

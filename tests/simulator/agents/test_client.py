@@ -103,6 +103,9 @@ def test_every_kind_of_model_is_asked_in_a_form_that_it_takes(stub: StubAnthropi
     assert [("cache_control" in block) for block in body["system"]] == [True, True]
     assert ("tools" in body) == (name == "local/SmolLM2")
     assert "temperature" not in body
+    thinks = shipped_prices()[name].thinking
+    assert body["max_tokens"] == (200 + 2048 if thinks == "always" else 200), "thinking counts, where it can't be off"
+    assert body.get("thinking") == ({"type": thinks} if thinks in ("disabled", "between_tools") else None)
 
 
 RETRIED = [

@@ -40,8 +40,8 @@ def test_no_bill_exceeds_the_bound(text: str) -> None:
     assert tokens >= len(text.encode())
     for name, entry in shipped_prices().entries.items():
         for dearest in (
-            Usage(input_tokens=tokens, output_tokens=300),
-            Usage(cache_write_tokens=tokens, output_tokens=300),
+            Usage(input_tokens=tokens, output_tokens=entry.max_tokens(asked)),
+            Usage(cache_write_tokens=tokens, output_tokens=entry.max_tokens(asked)),
         ):
             assert entry.cost(dearest) <= entry.most(asked) + 1e-12, name
             assert entry.cost(dearest, batched=True) <= entry.most(asked, batched=True) + 1e-12, name
