@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from personas.randomness import F64, U64, cumulative_shares, fold, pick, uniform
+from personas.randomness import F64, U64, cumulative_shares, fold, pick, root_key, uniform
 from simulator.twins.dwell import resolution_of
 from simulator.twins.log import I64, Log
 from simulator.twins.network import draw
@@ -25,6 +25,7 @@ CELLS = 64
 #: Sessions of a user from which on another habit begins.
 HABITS = (1, 2, 3, 6, 12, 30)
 CANDIDATES = 12
+CALIBRATION = 4000
 WEEK = 168
 _COUNT, _DAY, _HOUR, _BACK, _WITHIN = range(1, 6)
 
@@ -54,13 +55,34 @@ def fit_visits(log: Log, k: int) -> dict[str, npt.NDArray[Any]]:
     back = np.stack([_table(whole[rows] if rows.sum() >= CELLS else whole, k) for rows in mine])
     hours = np.bincount((start // HOUR + 72) % 168, minlength=168).astype(np.float64)
     had = users_of((start // HOUR + 72) % 168, user, 168) >= k
-    return {
+    arrays = {
         "visits.counts": _counts(count, k), "visits.days": by_habit, "visits.back": back,
         "visits.hours": np.where(had, hours, 0.0) + 1e-9, "visits.busy": _busy(hours * had),
         "visits.curve": _curve(start // DAY - origin, days, origin, k) * days,
         "visits.origin": np.array([origin * DAY]),
         "visits.resolution": np.array([resolution_of(log.time)]),
     }  # fmt: skip
+    return _settled(arrays, start // DAY - origin)
+
+
+def _settled(arrays: dict[str, npt.NDArray[Any]], day: I64) -> dict[str, npt.NDArray[Any]]:
+    """The arrays with a curve under which drawn sessions fall on the weeks that the real ones did: waits have their own
+    idea of when users come back, and the curve has to make up for it."""
+    key, days = fold(root_key("visits"), np.arange(CALIBRATION)), len(arrays["visits.curve"])
+    week = np.arange(days) // 7
+    count = counts_of(arrays, key)
+    if days < 14 or count.max(initial=0) < 2:
+        return arrays
+    user = np.repeat(np.arange(len(count)), count)
+    turn = np.arange(len(user)) - np.repeat(np.cumsum(count) - count, count)
+    session_key = fold(key[user], turn + 1_000_000)
+    wanted = np.bincount(week[day], minlength=week[-1] + 1) / len(day)
+    for _ in range(8):
+        drawn = starts_of(arrays, key, user, turn, count, session_key) // DAY - int(arrays["visits.origin"][0]) // DAY
+        found = np.bincount(week[np.clip(drawn, 0, days - 1)], minlength=len(wanted)) / len(drawn)
+        ratio = np.clip((wanted + 1e-4) / (found + 1e-4), 0.5, 2.0)
+        arrays = {**arrays, "visits.curve": arrays["visits.curve"] * ratio[week]}
+    return arrays
 
 
 def _busy(hours: F64) -> F64:
