@@ -16,7 +16,7 @@ from simulator.twins.log import I64
 from simulator.twins.privacy import users_of
 
 HOUR, WEEK = 3_600_000_000, 168
-CELLS = 16
+CELLS = 32
 MOST, TIMES, SHARE, FEWEST = 4, 8.0, 0.002, 30
 
 

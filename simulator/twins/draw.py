@@ -26,6 +26,7 @@ from simulator.twins.log import I64, Log, table_of
 from simulator.twins.model import TwinModel
 from simulator.twins.network import Network, Player, on_grid, weights_of
 from simulator.twins.network import draw as draw_class
+from simulator.twins.properties import draw_properties
 from simulator.twins.sequence import NEW, NO_ITEM, OLDER, RANKS
 from simulator.twins.user_state import state, turns_of
 from simulator.twins.visits import counts_of, starts_of
@@ -70,10 +71,11 @@ def draw(model: TwinModel, numbers: I64, key: np.uint64) -> Log:
     static = state(*turns_of(user, start))
     event, item, time, session = _play(Stage(model), session_key, start, static)
     length = np.bincount(session, minlength=len(user))
-    return Log(
+    drawn = Log(
         event=event, item=item, time=time, session=session, first=np.append(0, np.cumsum(length)), user=user,
         words=model.words, users=len(numbers),
     )  # fmt: skip
+    return draw_properties(model.arrays, model.words, drawn, session_key)
 
 
 def sample(model: TwinModel, sessions: int, key: np.uint64) -> pa.Table:

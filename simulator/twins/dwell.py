@@ -19,7 +19,7 @@ from simulator.twins.bursts import CELLS, Bursts, bursts_of
 from simulator.twins.log import I64
 from simulator.twins.privacy import users_of
 
-CLASSES = 48
+CLASSES = 64
 ATOM_SHARE = 0.01
 MOST_ATOMS = 16
 SECOND = 1_000_000

@@ -8,6 +8,7 @@
     gap.*       network: the class of the gap before the event
     calendar.*  on which hours long gaps end (see `calendar`)
     item.*      network: which new item (see `items`)
+    more.*      further columns (see `properties`)
 
 What fewer than k users did is left out before anything is computed. A tenth of the users, chosen by hash, teach
 nothing: by the likelihood of their sessions it is decided when each network has learnt enough.
@@ -35,6 +36,7 @@ from simulator.twins.log import I64, Log, log_of
 from simulator.twins.model import FitOptions, TwinModel
 from simulator.twins.network import Known, Learning, Network, learn
 from simulator.twins.privacy import Bools, chosen, in_order, thinned
+from simulator.twins.properties import fit_properties
 from simulator.twins.sequence import MODES, NEW, Examples, examples_of
 from simulator.twins.user_state import STATIC, static_of
 from simulator.twins.visits import fit_visits
@@ -82,13 +84,16 @@ def fit(table: pa.Table, options: FitOptions, progress: Progress = lambda step, 
         **_named("burst", durations.bursts),
         "dwell.resolution": np.array([durations.resolution]), "longest": np.array([_longest(log, options.k)]),
     }  # fmt: skip
+    progress("properties", 0.95)
+    properties, texts, left_out = fit_properties(log, len(names.users), options.k)
+    arrays |= properties
     progress("done", 1.0)
     facts = {
         "users": log.users, "sessions": len(log.user), "events": len(log.event),
         "first": int(log.time.min()), "last": int(log.time.max()),
-        "dropped": dropped, "networks": figures,
+        "dropped": dropped, "networks": figures, "columns_left_out": left_out,
     }  # fmt: skip
-    return TwinModel(arrays, {"event": log.words["event"], "item": log.words["item"]}, facts)
+    return TwinModel(arrays, {"event": log.words["event"], "item": log.words["item"], **texts}, facts)
 
 
 def shape_of(log: Log, catalogue: Catalogue, durations: Durations) -> Shape:

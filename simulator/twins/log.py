@@ -46,13 +46,13 @@ def log_of(table: pa.Table) -> Log:
     """The arrays of a log. Sessions come in the order in which they begin in the table, events in that of the rows;
     names are numbered alphabetically, so that the order of rows decides nothing."""
     table = table.combine_chunks()
-    session, _ = _codes(table["session_id"], ordered=False)
+    session, _ = codes_of(table["session_id"], ordered=False)
     order = np.argsort(session, kind="stable")
     session = session[order]
     first = np.flatnonzero(np.diff(session, prepend=-1))
-    user, users = _codes(table["user_id"], ordered=False)
-    event, events = _codes(table["event"], ordered=True)
-    item, items = _codes(table["item_id"], ordered=True)
+    user, users = codes_of(table["user_id"], ordered=False)
+    event, events = codes_of(table["event"], ordered=True)
+    item, items = codes_of(table["item_id"], ordered=True)
     time = np.asarray(table["ts"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()))
     rows = pa.array(order)
     names = [name for name in table.column_names if name not in (*COLUMNS, "step")]
@@ -84,9 +84,11 @@ def table_of(log: Log, user_ids: Any, session_ids: Any) -> pa.Table:
     return pa.table({**columns, **log.more})
 
 
-def _codes(column: pa.ChunkedArray, *, ordered: bool) -> tuple[I64, tuple[str, ...]]:
+def codes_of(column: pa.ChunkedArray | pa.Array, *, ordered: bool) -> tuple[I64, tuple[str, ...]]:
     """The code of each row (-1: null) and the texts of the codes, in alphabetical order or that of the rows."""
-    encoded = pc.dictionary_encode(column.cast(pa.string())).combine_chunks()
+    encoded = pc.dictionary_encode(column.cast(pa.string()))
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
     if isinstance(encoded, pa.ChunkedArray):  # no rows
         encoded = pa.array([], pa.string()).dictionary_encode()
     words = encoded.dictionary.to_pylist()
