@@ -29,8 +29,8 @@ Named = dict[str, npt.NDArray[Any]]
 def fit_properties(log: Log, named_items: int, k: int) -> tuple[Named, dict[str, tuple[str, ...]], dict[str, str]]:
     """Arrays and words of all columns that can be learnt, and why the others cannot.
 
-    By column `c`: `more.c.kind` [kind, parent's place among the session's columns or -1] and `more.c.table`: the value
-    of each item [I], or weights [given, value], given the first event and the parent's value, or the event and the value
+    By column `c`: `more.c.kind` [kind, parent's place among the session's columns or -1], `more.c.table`: the value of
+    each item [I], or weights [given, value], given the first event and the parent's value, or the event and the value
     before (none: the last)."""
     arrays: Named = {}
     words: dict[str, tuple[str, ...]] = {}
@@ -100,17 +100,17 @@ def _information(one: I64, other: I64) -> float:
 
 def _weights(given: I64, rows: int, value: I64, size: int, user: I64, k: int, width: int) -> npt.NDArray[np.float32]:
     """[rows, size+1] weights of values (the last: none), cells of fewer than k users left out; a row without any takes
-    that of its event, and that without any the one of all."""
+    that of its value before or above with any event, and that without any the one of all."""
     value = np.where(value < 0, size, value)
     cell = given * (size + 1) + value
     counts = np.bincount(cell, minlength=rows * (size + 1)).astype(np.float64)
     counts *= users_of(cell, user, len(counts)) >= k
     table = counts.reshape(rows, size + 1)
     overall = np.bincount(value, minlength=size + 1) + 1e-9
-    by_event = np.repeat(table.reshape(-1, width, size + 1).sum(axis=1), width, axis=0)
-    by_event = np.where(by_event.sum(axis=1, keepdims=True) > 0, by_event, overall)
+    any_event = np.tile(table.reshape(-1, width, size + 1).sum(axis=0), (rows // width, 1))
+    any_event = np.where(any_event.sum(axis=1, keepdims=True) > 0, any_event, overall)
     empty = table.sum(axis=1, keepdims=True) == 0
-    return np.asarray(np.where(empty, by_event, table), dtype=np.float32)
+    return np.asarray(np.where(empty, any_event, table), dtype=np.float32)
 
 
 def draw_properties(
