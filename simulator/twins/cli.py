@@ -31,13 +31,14 @@ def fit(
     seed: Annotated[int, typer.Option(min=0, help="For what is drawn while fitting.")] = 1,
     bad_rows: Annotated[Path | None, typer.Option(help="Write rows that were set aside to this .parquet.")] = None,
     memory: Annotated[str, typer.Option(help="What reading may take; more goes to disk.")] = "2GB",
+    student: Annotated[Path | None, typer.Option(help="Weigh this student (dayone teach) as well.")] = None,
     json_output: Json = False,
 ) -> None:
     """Learn from real users: a model of what they do, of which fictional twins are drawn. Keeps no row of theirs."""
     from simulator.twins.commands import Wish, fit_command
 
     fit_command(
-        Wish(core, pack, new_pack, out, map, columns, k, epsilon, delta, seed, bad_rows, memory),
+        Wish(core, pack, new_pack, out, map, columns, k, epsilon, delta, seed, bad_rows, memory, student),
         json_output=json_output,
     )
 

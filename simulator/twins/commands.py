@@ -41,6 +41,7 @@ class Wish:
     seed: int = 1
     bad_rows: Path | None = None
     memory: str = "2GB"
+    student: Path | None = None
 
 
 def fit_command(wish: Wish, *, json_output: bool = False) -> None:
@@ -93,6 +94,11 @@ def fit_core(
         log = redraw(release(log_of(log), options.epsilon, options.delta, options.k), options.seed)
     model = fit(log, replace(options, epsilon=None, delta=None), progress)
     named, made = None, None
+    if pack is not None and options.epsilon is None:
+        from simulator.twins.evidence import evidence_of
+
+        progress("evidence", 1.0)
+        model = replace(model, facts={**model.facts, "evidence": evidence_of(core.log, pack, wish.student)})
     if pack is not None:
         named = PackNamed(name=pack.product.name, version=pack.product.version, fingerprint=pack.fingerprint)
     if wish.new_pack is not None:
@@ -116,6 +122,8 @@ def check_wish(wish: Wish) -> None:
         raise SettingsError("--new-pack: a pack is made of exact counts.", hint="Leave --epsilon out, or give --pack.")
     if wish.epsilon is not None and wish.epsilon <= 0:
         raise SettingsError(f"--epsilon: found {wish.epsilon:g}, expected more than 0.", hint="1 is a usual choice.")
+    if wish.student is not None and wish.pack is None:
+        raise SettingsError("--student goes with --pack: it was taught for one.", hint="Add --pack.")
     if wish.delta is not None and (wish.epsilon is None or not 0 < wish.delta < 1):
         raise SettingsError("--delta goes with --epsilon, and lies between 0 and 1.", hint="--epsilon 1 --delta 1e-6")
 
@@ -179,6 +187,9 @@ def told(lineage: Lineage) -> Iterator[str]:
     from simulator.twins.explaining import promises
 
     yield from promises(lineage)
+    if told_apart := lineage.facts.get("evidence"):
+        listed = ", ".join(f"{name} {each['weight']:.0%}" for name, each in told_apart.items() if name != "mixture")
+        yield f"weights by evidence of held-out users: {listed}"
     if core["set_aside"]:
         listed = ", ".join(f"{count:,} {reason}" for reason, count in core["set_aside"].items())
         yield f"set aside of {core['rows']:,} rows: {listed}"
