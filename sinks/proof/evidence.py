@@ -21,6 +21,7 @@ from sinks.proof.learners.coding import Coding, coding_of
 from sinks.proof.learners.models import Kind
 from sinks.proof.learners.next_event import Rows as Steps
 from sinks.proof.log import Log, Mask
+from sinks.proof.markov import Markov
 from sinks.proof.sampling import FEW, at_most, bits_of, folds, replicates
 
 Found = TypeVar("Found")
@@ -73,7 +74,13 @@ class Evidence:
         """The training log of each arm but `fresh` and `reference`, and the test log, within the stated sizes."""
         core, holdout = self.real
         logs = {"synthetic": self.synthetic, "real": core, "test": holdout}
-        return {arm: at_most(log, SESSIONS, self.seed) for arm, log in logs.items()}
+        logs = {arm: at_most(log, SESSIONS, self.seed) for arm, log in logs.items()}
+        return {**logs, "markov": Markov().make(logs["real"], logs["real"].sessions, self.seed)}
+
+    @cached_property
+    def real_samples(self) -> dict[str, Log]:
+        """`samples` without the chain that is only there to compare with."""
+        return {arm: log for arm, log in self.samples.items() if arm != "markov"}
 
     @cached_property
     def folds(self) -> tuple[tuple[Log, Log, Log], ...]:
@@ -104,6 +111,7 @@ class Evidence:
         said = {
             "synthetic": next_event.predicted(kind, rows["synthetic"], test, classes),
             "real": next_event.predicted(kind, rows["real"], test, classes),
+            "markov": next_event.predicted(kind, rows["markov"], test, classes),
             "trivial": next_event.frequencies(rows["real"], len(test.answers), classes),
         }
         hits = {arm: next_event.hits(each, test.answers) for arm, each in said.items()}
@@ -139,7 +147,7 @@ class Evidence:
         if not self.items_differ:
             return None
         core, test = self.real[0], self.samples["test"]
-        trained = {"synthetic": self.synthetic, "real": core}
+        trained = {"synthetic": self.synthetic, "real": core, "markov": self.samples["markov"]}
         models = {arm: next_item.taught(log) for arm, log in trained.items()}
         models["trivial"] = next_item.popular(core)
         result: dict[str, list[F64]] = {arm: [] for arm in (*models, "fresh", "reference")}
@@ -175,7 +183,7 @@ class Evidence:
         what = self.outcomes[name]
         rows = {arm: outcome.rows_of(what, log, self.coding) for arm, log in self.samples.items()}
         test = rows["test"]
-        values = {arm: outcome.predicted(kind, rows[arm], test) for arm in ("synthetic", "real")}
+        values = {arm: outcome.predicted(kind, rows[arm], test) for arm in ("synthetic", "real", "markov")}
         values["trivial"] = np.zeros(len(test.answers))
         whole = self.samples["test"]
         for arm, place in (("fresh", 0), ("reference", 1)):

@@ -5,6 +5,7 @@
     trivial     knows only how frequent each answer is in the core
     fresh       trained on one half of the hold-out's users, tested on the other, and the other way round
     reference   trained on half of the core's users: as many as `fresh` had
+    markov      trained on a second-order Markov chain of the core: the plain generator that others have to beat
 
 skill = (synthetic - trivial) / (real - trivial); the floor is (fresh - trivial) / (reference - trivial): what a second
 real sample of that size is worth where the first is worth 1. All arms are tested on the same rows.
@@ -22,7 +23,7 @@ import numpy.typing as npt
 
 from personas.randomness import F64
 
-ARMS = ("synthetic", "real", "trivial", "fresh", "reference")
+ARMS = ("synthetic", "real", "trivial", "fresh", "reference", "markov")
 Weights = npt.NDArray[np.float32]
 
 

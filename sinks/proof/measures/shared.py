@@ -21,6 +21,9 @@ def skilled(evidence: Evidence, scores: Scores, note: str = "") -> Figure | str:
     parts = {arm: scores.score(arm, all_ones) for arm in ARMS}
     if parts["real"] - parts["trivial"] <= 1e-9:
         return "a model of the core does no better than the trivial guess: there is nothing to learn"
+    parts["markov_skill"] = skill(scores, all_ones, "markov")
+    if min(parts["synthetic"], parts["real"]) > 0:  # likelihoods have no ratio
+        parts["ratio"] = parts["synthetic"] / parts["real"]
     return Figure(
         value=estimate(lambda drawn: skill(scores, drawn), weights),
         floor=estimate(lambda drawn: skill(scores, drawn, "fresh", "reference"), weights),

@@ -90,7 +90,7 @@ class Trigrams:
         """See Metric."""
         samples = evidence.samples
         size = min(log.sessions for log in samples.values())
-        logs = {arm: at_most(log, size, evidence.seed) for arm, log in samples.items()}
+        logs = {arm: at_most(samples[arm], size, evidence.seed) for arm in ("synthetic", "real", "test")}
         counts = {arm: _different(log) for arm, log in logs.items()}
         rates = {arm: count / logs[arm].sessions for arm, count in counts.items()}
         # Drawing with replacement would lose different ones: halves of the users say how sure the number is.
@@ -120,7 +120,7 @@ class DifferentSessions:
 
     def compute(self, evidence: Evidence) -> Figure | str:
         """See Metric."""
-        logs = {"synthetic": evidence.synthetic} if evidence.holdout is None else evidence.samples
+        logs = {"synthetic": evidence.synthetic} if evidence.holdout is None else evidence.real_samples
         size = min(log.sessions for log in logs.values())
         logs = {arm: at_most(log, size, evidence.seed) for arm, log in logs.items()}
         found = {arm: _unlike_others(log) for arm, log in logs.items()}
@@ -156,7 +156,7 @@ class BetweenPersonas:
 
     def compute(self, evidence: Evidence) -> Figure | str:
         """See Metric."""
-        logs = {"synthetic": evidence.synthetic} if evidence.holdout is None else evidence.samples
+        logs = {"synthetic": evidence.synthetic} if evidence.holdout is None else evidence.real_samples
         groups = {arm: self._groups(log) for arm, log in logs.items()}
         if groups["synthetic"] is None:
             return "no groups: the synthetic log has no personas, or users have one session each"

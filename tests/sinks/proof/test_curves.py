@@ -117,6 +117,14 @@ class TestMarkov(MakerContract):
             assert np.abs(shares[0] - shares[1]).max() < 0.06
 
 
+@pytest.mark.slow
+class TestCommands(MakerContract):
+    users = 120
+
+    def maker(self) -> Maker:
+        return Commands()
+
+
 def test_a_log_goes_to_a_table_and_back(tmp_path: Path) -> None:
     log = encode({"a": shop_log(5, 40)})["a"]
     pq.write_table(table_of(log), tmp_path / "a.parquet")
