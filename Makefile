@@ -50,8 +50,8 @@ audit: $(STAMP_DEV) ## known vulnerabilities of what requirements.lock pins; say
 fuzz: $(STAMP_DEV) ## a million damaged messages and packs; ARGS="--jobs 2 --seed 7"
 	@$(BIN)/python -m tests.fuzz $(ARGS)
 
-agents: model ## a real, small language model walks twenty sessions onto Kafka and into DuckDB; ARGS="--sessions 50"
-	@CI=true $(BIN)/python -m pytest -m local_llm --sessions 20 $(ARGS)
+agents: model ## only the tests with a real, small language model: it walks whole sessions into DuckDB
+	@CI=true $(BIN)/python -m pytest -m local_llm $(ARGS)
 
 faults: $(STAMP_DEV) ## kill everything while events flow, cut the network, soak; ARGS="--seed 7"
 	@$(BIN)/python -m tests.faults $(ARGS)

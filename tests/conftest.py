@@ -19,11 +19,6 @@ if TYPE_CHECKING:
 APACHE_KAFKA_FIXTURES = {"apache_kafka", "apache_kafka_cluster"}
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """How much a real language model has to do: it takes seconds for each decision."""
-    parser.addoption("--sessions", type=int, default=2, help="whole sessions that a real language model walks")
-
-
 @pytest.fixture(scope="session")
 def embedded_broker() -> Iterator[EmbeddedBroker]:
     """One broker for the whole test session (one per xdist worker). It forgets nothing: use topics of your own."""

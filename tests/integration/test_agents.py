@@ -8,25 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from simulator.agents.recordings import FILE, Recordings
 from tests.integration.program import Program, Starter, ask, assert_same, of_store, until
 from tests.stub_anthropic import Fault, StubAnthropic
 
 KEY = "sk-ant-api03-nobody-may-see-this-1234567890"
-RUN = (
-    "up",
-    "shop",
-    "--users",
-    150,
-    "--days",
-    3,
-    "--teacher",
-    "tutor",
-    "--tutor-share",
-    1,
-    "--recordings",
-    "recordings",
-)
+RUN = ("up", "shop", "--users", 150, "--days", 3, "--teacher", "tutor", "--tutor-share", 1, "--recordings", "recordings")
 
 
 def ended(program: Program) -> Program:
@@ -64,29 +50,6 @@ def test_no_key_anywhere_and_the_same_again_without_a_server(dayone: Starter, tm
     query = "SELECT properties::VARCHAR FROM events UNION ALL SELECT manifest::VARCHAR FROM runs"
     texts = ask(dayone.folder / "a.duckdb", query)
     assert not any(KEY in text for (text,) in texts)
-
-
-@pytest.mark.slow
-@pytest.mark.kafka
-@pytest.mark.local_llm
-@pytest.mark.timeout(7200)
-def test_a_real_model_walks_whole_sessions(dayone: Starter, local_llm: str, pytestconfig: pytest.Config) -> None:
-    wanted = pytestconfig.getoption("--sessions")
-    small = {"ANTHROPIC_BASE_URL": local_llm, "DAYONE_TUTOR_MODEL": "local/SmolLM2", "DAYONE_TUTOR_CALLS": "4",
-             "DAYONE_TUTOR_TIMEOUT_SECONDS": "900"}  # fmt: skip
-    up = dayone("up", "shop", "--users", 25 + 20 * wanted, "--days", 2, "--teacher", "tutor", "--tutor-share", 1,
-                "--recordings", "recordings", "--json", "--store", "a.duckdb", env=small)  # fmt: skip
-    assert up.wait(7000) == 0, up.err
-    store = dayone.folder / "a.duckdb"
-    walked = "SELECT count(DISTINCT session_id), count(*) FROM events WHERE generator = 'tutor'"
-    ((sessions, events),) = ask(store, walked)
-    assert sessions >= wanted
-    assert events >= sessions
-    assert ended(dayone("check", "shop", "--store", "a.duckdb")).out, "not one illegal event is stored"
-    assert ask(store, "SELECT count(*) FROM dead_letters") == [(0,)]
-    answered = Recordings(dayone.folder / "recordings" / FILE, writable=False)
-    assert len(answered) >= sessions
-    answered.close()
 
 
 @pytest.mark.local_llm
