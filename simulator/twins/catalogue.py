@@ -16,6 +16,7 @@ import numpy as np
 
 from personas.randomness import F64
 from simulator.twins.log import I64
+from simulator.twins.privacy import Bools, users_of
 
 FEWEST_DIMENSIONS, MOST_DIMENSIONS = 24, 96
 #: Catalogues up to this size are one class.
@@ -44,10 +45,9 @@ class Catalogue:
     pool_items: I64
 
 
-def catalogue_of(item: I64, session: I64, users: I64, frequent: int) -> Catalogue:
-    """The catalogue of a log: codes below `frequent` are items to learn alone, those below len(users) rare items that
-    have names; `users` says how many each has. Rows in order, session by session, all with an item."""
-    items = len(users)
+def catalogue_of(item: I64, session: I64, user: I64, items: int, frequent: int, k: int) -> Catalogue:
+    """The catalogue of a log: codes below `frequent` are items to learn alone, those below `items` rare ones with
+    names. Rows in order, session by session, all with an item; a pool has at least `k` users."""
     code = np.minimum(item, items)
     vector = _vectors(code, session, items + 1)
     place = vector / np.maximum(np.linalg.norm(vector, axis=1, keepdims=True), 1e-9)
@@ -55,7 +55,10 @@ def catalogue_of(item: I64, session: I64, users: I64, frequent: int) -> Catalogu
     groups = 1 if items < 8 else int(np.clip(items // 8, 2, 16))
     leaves = 1 if items <= ONE_CLASS else int(1.2 * np.sqrt(items))
     leaf = _clustered(place, weight, leaves)
-    token, pool_first, pool_items = _pools(place, leaf, frequent, items)
+    pool = _pools(place, leaf, frequent, items)
+    rare = (code >= frequent) & (code < items)
+    enough = users_of(pool[code[rare] - frequent], user[rare], int(pool.max(initial=-1)) + 1) >= k
+    token, pool_first, pool_items = _tokens(pool, enough, frequent)
     tokens = int(token.max()) + 1
     size = np.bincount(token, minlength=tokens)
     middle = np.zeros((tokens, vector.shape[1]))
@@ -112,19 +115,25 @@ def _vectors(code: I64, session: I64, size: int) -> F64:
     return vector
 
 
-def _pools(place: F64, leaf: I64, frequent: int, items: int) -> tuple[I64, I64, I64]:
-    """Token of each item, and the rare items of each pool: some of one class that lie close together."""
-    rare = items - frequent
-    if not rare:
-        return np.arange(items + 1), np.zeros(1, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    pool, pools = np.zeros(rare, dtype=np.int64), 0
+def _pools(place: F64, leaf: I64, frequent: int, items: int) -> I64:
+    """The pool of each rare item: some of one class that lie close together."""
+    pool, pools = np.zeros(items - frequent, dtype=np.int64), 0
     for number in np.unique(leaf[frequent:items]).tolist():
         mine = np.flatnonzero(leaf[frequent:items] == number)
         pool[mine] = pools + halved(place[frequent + mine], np.ones(len(mine)), max(len(mine) // POOLED, 1))
         pools = int(pool[mine].max()) + 1
-    token = np.concatenate([np.arange(frequent), frequent + pool, [frequent + pools]])
-    order = np.argsort(pool, kind="stable")
-    return token, np.concatenate([[0], np.cumsum(np.bincount(pool))]), frequent + order
+    return pool
+
+
+def _tokens(pool: I64, enough: Bools, frequent: int) -> tuple[I64, I64, I64]:
+    """Token of each item, and the rare items of each pool that `enough` users have; the items of others get the last
+    token, that of items without a name."""
+    kept, pools = np.cumsum(enough) - 1, int(enough.sum())
+    token = np.where(enough[pool], kept[pool], pools) if len(pool) else pool
+    members = np.flatnonzero(token < pools)
+    members = members[np.argsort(token[members], kind="stable")]
+    first = np.concatenate([[0], np.cumsum(np.bincount(token[members], minlength=pools))]).astype(np.int64)
+    return np.concatenate([np.arange(frequent), frequent + token, [frequent + pools]]), first, frequent + members
 
 
 def halved(vector: F64, popularity: F64, parts: int) -> I64:

@@ -43,8 +43,6 @@ from simulator.twins.visits import fit_visits
 
 MOST_ROWS = 300_000
 HELD_OUT = 0.1
-#: An item keeps its name from so many users on, being the product's; what is learnt about it alone needs k.
-NAMED = 2
 #: Longest session that is learnt from: longer ones are cut (of the log's own lengths, see `_cut`).
 LONGEST = 1000
 
@@ -57,7 +55,7 @@ def fit(table: pa.Table, options: FitOptions, progress: Progress = lambda step, 
     if options.epsilon is not None:
         raise TwinError("this model carries no noise yet.", hint="Fit without --epsilon; --k holds.")
     progress("reading", 0.0)
-    log, names, dropped = thinned(in_order(log_of(table)), options.k, min(options.k, NAMED))
+    log, names, dropped = thinned(in_order(log_of(table)), options.k, min(options.k, options.item_names))
     if not len(log.event):
         hint = f"Every event name is had by fewer than k = {options.k} users; lower --k, or fit on more users."
         raise TwinError("nothing of this core may be learnt from", hint=hint)
@@ -66,7 +64,9 @@ def fit(table: pa.Table, options: FitOptions, progress: Progress = lambda step, 
     key = root_key("twins", options.seed)
     progress("catalogue", 0.05)
     has = log.item >= 0
-    catalogue = catalogue_of(log.item[has], log.session[has], names.users, names.frequent)
+    session = log.session[has]
+    named = len(names.users)
+    catalogue = catalogue_of(log.item[has], session, log.user[session], named, names.frequent, options.k)
     durations = _durations(log, options.k)
     shape = shape_of(log, catalogue, durations)
     progress("examples", 0.1)

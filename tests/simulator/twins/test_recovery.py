@@ -96,3 +96,21 @@ def test_the_same_users_whatever_is_drawn_with_them(model: TwinModel, block: int
     for name in ("event", "item", "time"):
         joined = np.concatenate([getattr(part, name) for part in parts])
         assert joined.tolist() == getattr(whole, name).tolist()
+
+
+def test_rare_items_are_learnt_in_pools_that_k_users_have() -> None:
+    rows = []
+    for user in range(300):
+        for step in range(4):
+            item = f"rare{(user * 4 + step) // 3:03d}" if user < 90 else f"i{(user + step) % 12:02d}"
+            rows.append((f"p{user}", f"s{user}", 1_767_225_600_000_000 + user * HOUR + step * 1_000_000, "look", item))
+    model = fit(table(rows), FitOptions(k=5))
+    first, items = model.arrays["item.pool_first"], model.arrays["item.pool_items"]
+    words = model.words["item"]
+    owners = [
+        {user for user, _, _, _, item in rows if item in {words[place] for place in items[low:high].tolist()}}
+        for low, high in pairwise(first.tolist())
+    ]
+    assert owners and min(map(len, owners)) >= 5
+    hidden = fit(table(rows), FitOptions(k=5, item_names=5))
+    assert not any(word.startswith("rare") for word in hidden.words["item"])
