@@ -23,8 +23,8 @@ FORMAT = 1
 class FitOptions:
     """How to fit. Nothing is learnt alone that fewer than `k` users did; an item of fewer is learnt together with
     others, and keeps its name, which is the product's, from `item_names` users on (set it to `k` where items are
-    secrets). With `epsilon`, released counts carry noise so that the model is (epsilon, delta)-differentially private for
-    a user; without, there is no such promise."""
+    secrets). With `epsilon`, released counts carry noise so that the model is (epsilon, delta)-differentially private
+    for a user; without, there is no such promise."""
 
     k: int = 5
     epsilon: float | None = None
