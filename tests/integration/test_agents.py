@@ -12,7 +12,8 @@ from tests.integration.program import Program, Starter, ask, assert_same, of_sto
 from tests.stub_anthropic import Fault, StubAnthropic
 
 KEY = "sk-ant-api03-nobody-may-see-this-1234567890"
-RUN = ("up", "shop", "--users", 150, "--days", 3, "--teacher", "tutor", "--tutor-share", 1, "--recordings", "recordings")
+AGENTS = ("--teacher", "tutor", "--tutor-share", 1, "--recordings", "recordings")
+RUN = ("up", "shop", "--users", 150, "--days", 3, *AGENTS)
 
 
 def ended(program: Program) -> Program:
