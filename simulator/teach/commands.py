@@ -107,6 +107,9 @@ def _opened(
 ) -> TutorTeacher:
     """The agents, ready to be asked. What was paid for earlier rounds counts towards the budget."""
     entry = price_table(settings.tutor_prices)[settings.tutor_model]
+    if wish.sessions is None and wish.tutor_mode == "plan":
+        message = "Plans are paid for once, however many visits follow them: a budget is no end."
+        raise SettingsError(message, hint="Add --sessions.")
     if wish.sessions is None and entry.input == entry.output == 0:
         raise SettingsError(
             f"The model {settings.tutor_model} costs nothing: a budget is no end.", hint="Add --sessions."

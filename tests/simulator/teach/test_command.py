@@ -71,6 +71,8 @@ def test_a_model_that_costs_nothing_needs_a_number_of_sessions(tmp_path: Path, m
     monkeypatch.setenv("DAYONE_TUTOR_MODEL", "free/small")
     with pytest.raises(SettingsError, match="a budget is no end"):
         raise_of(teach("--out", str(tmp_path / "student")))
+    with pytest.raises(SettingsError, match="Plans are paid for once"):
+        raise_of(teach("--tutor-mode", "plan", "--out", str(tmp_path / "student")))
 
 
 def test_no_money_at_all_buys_nothing(tmp_path: Path) -> None:

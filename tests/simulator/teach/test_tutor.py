@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from personas.provenance import TutorIdentity
+from simulator.agents.fakes import random_instance
+from simulator.agents.language import Request
 from simulator.agents.prices import price_table
 from simulator.behaviour.artefact import save_student
 from simulator.teach.course import Course, Lesson, Plan
@@ -31,10 +33,10 @@ def room() -> Room:
 
 def taught(
     out: Path, recordings: Path, mode: str, brain: Brain | None, plan: Plan, *, ceiling: float | None = None,
-    stopping: Callable[[], bool] = lambda: False,
+    stopping: Callable[[], bool] = lambda: False, identity: TutorIdentity = TUTOR,
 ) -> tuple[Lesson | None, Notebook, TutorTeacher]:  # fmt: skip
     notebook = open_notebook(out, {}, room().pack, 2000)
-    with Tutoring(TUTOR, settings(recordings, mode), ceiling, recorded(brain)) as tutoring:
+    with Tutoring(identity, settings(recordings, mode), ceiling, recorded(brain)) as tutoring:
         tutoring.stopping = stopping
         tutoring.open(resumed=False)
         teacher = TutorTeacher(tutoring, room().prior, ENTRY)
@@ -90,3 +92,19 @@ def test_a_course_that_is_interrupted_in_a_round_goes_on_from_its_recordings(tmp
     assert again.student.behaviour.fingerprint == whole.student.behaviour.fingerprint
     assert again.student.lineage == whole.student.lineage
     assert asked == whole.student.lineage.teacher.calls > before, "no question twice"
+
+
+def test_plans_are_asked_for_once_and_teach_every_round(tmp_path: Path) -> None:
+    identity = TUTOR.model_copy(update={"mode": "plan"})
+    asked = []
+
+    def planning(request: Request) -> object:
+        asked.append(request.purpose)
+        return random_instance(request.answer_schema, request.fingerprint)
+
+    lesson, notebook, teacher = taught(tmp_path / "a", tmp_path, "record", planning, Plan(5.0, 40), identity=identity)
+    assert lesson is not None and notebook.rounds > 2 and set(asked) == {"plan"}
+    assert notebook.sessions > 10 and notebook.calls == len(asked) and notebook.dollars > 0
+    questions = len(asked)
+    taught(tmp_path / "b", tmp_path, "auto", planning, Plan(5.0, 40), identity=identity)
+    assert len(asked) == questions, "a second course repeats them"
