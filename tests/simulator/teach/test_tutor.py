@@ -102,7 +102,7 @@ def test_plans_are_asked_for_once_and_teach_every_round(tmp_path: Path) -> None:
         asked.append(request.purpose)
         return random_instance(request.answer_schema, request.fingerprint)
 
-    lesson, notebook, teacher = taught(tmp_path / "a", tmp_path, "record", planning, Plan(5.0, 40), identity=identity)
+    lesson, notebook, _ = taught(tmp_path / "a", tmp_path, "record", planning, Plan(5.0, 40), identity=identity)
     assert lesson is not None and notebook.rounds > 2 and set(asked) == {"plan"}
     assert notebook.sessions > 10 and notebook.calls == len(asked) and notebook.dollars > 0
     questions = len(asked)
