@@ -111,7 +111,7 @@ def test_every_kind_of_model_is_asked_in_a_form_that_it_takes(stub: StubAnthropi
 RETRIED = [
     (Fault(status=429), "rate_limited"), (Fault(status=529), "overloaded"), (Fault(status=500), "server_error"),
     (Fault(status=503), "server_error"), (Fault("cut"), "connection"), (Fault("cut_inside"), "connection"),
-    (Fault("not_json"), "connection"), (Fault("slow", seconds=0.6), "timeout"), (Fault("prose"), "invalid_answer"),
+    (Fault("not_json"), "connection"), (Fault("slow", seconds=3), "timeout"), (Fault("prose"), "invalid_answer"),
     (Fault("wrong_schema"), "invalid_answer"), (Fault("truncated"), "truncated"),
 ]  # fmt: skip
 MAYBE_BILLED = {"connection", "timeout"}
@@ -125,7 +125,7 @@ def test_what_passes_is_tried_again(stub: StubAnthropic, fault: Fault, kind: str
     async def use(model: AnthropicModel) -> None:
         answers.append(await model.ask(request()))
 
-    model = using(stub, use, timeout_seconds=0.3 if kind == "timeout" else 10)
+    model = using(stub, use, timeout_seconds=1.0 if kind == "timeout" else 10)
     assert model.counts.calls == {kind: 2, "answered": 1}
     assert model.counts.maybe_billed_twice == (2 if kind in MAYBE_BILLED else 0)
     assert (model.budget.unknown > 0) == (kind in MAYBE_BILLED)
