@@ -186,6 +186,8 @@ def exported_metrics() -> dict[str, set[str]]:
     for telemetry in (simulator.telemetry.Telemetry, sinks.telemetry.Telemetry):
         registry = CollectorRegistry()
         telemetry(registry=registry)
+        if telemetry is simulator.telemetry.Telemetry:
+            simulator.telemetry.TutorTelemetry(registry)  # in runs whose users a language model plays
         for metric in registry._names_to_collectors.values():
             labels = set(metric._labelnames)
             for family in metric.describe():
