@@ -8,6 +8,7 @@ pack and no Kafka.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -58,9 +59,37 @@ class Stage:
         self.events, self.longest = len(model.words["event"]), int(arrays["longest"][0])
 
 
+@dataclass(frozen=True)
+class Visits:
+    """Sessions that are still to be played: the user's place in `numbers`, the session's number within the user, when
+    it starts (microseconds), its random key, and [n, STATIC] what is known of the user by then."""
+
+    user: I64
+    turn: I64
+    start: I64
+    key: U64
+    static: F64
+
+    def only(self, rows: I64) -> Visits:
+        """The given ones."""
+        return Visits(self.user[rows], self.turn[rows], self.start[rows], self.key[rows], self.static[rows])
+
+
 def draw(model: TwinModel, numbers: I64, key: np.uint64) -> Log:
     """All sessions of the users with these numbers (from 0). In the result `user` is the place in `numbers`, sessions
     are in the order of users and of their starts, and times are those of the core's calendar."""
+    visits = visits_of(model, numbers, key)
+    event, item, time, session = play(Stage(model), visits)
+    length = np.bincount(session, minlength=len(visits.user))
+    drawn = Log(
+        event=event, item=item, time=time, session=session, first=np.append(0, np.cumsum(length)), user=visits.user,
+        words=model.words, users=len(numbers),
+    )  # fmt: skip
+    return draw_properties(model.arrays, model.words, drawn, visits.key)
+
+
+def visits_of(model: TwinModel, numbers: I64, key: np.uint64) -> Visits:
+    """When the users with these numbers come: their sessions, in the order of users and of their starts."""
     user_key = fold(np.uint64(key), numbers)
     count = counts_of(model.arrays, user_key)
     user = np.repeat(np.arange(len(numbers)), count)
@@ -68,14 +97,7 @@ def draw(model: TwinModel, numbers: I64, key: np.uint64) -> Log:
     session_key = fold(user_key[user], turn + 1_000_000)
     start = starts_of(model.arrays, user_key, user, turn, count, session_key)
     start = start[np.lexsort((start, user))]
-    static = state(*turns_of(user, start))
-    event, item, time, session = _play(Stage(model), session_key, start, static)
-    length = np.bincount(session, minlength=len(user))
-    drawn = Log(
-        event=event, item=item, time=time, session=session, first=np.append(0, np.cumsum(length)), user=user,
-        words=model.words, users=len(numbers),
-    )  # fmt: skip
-    return draw_properties(model.arrays, model.words, drawn, session_key)
+    return Visits(user, turn, start, session_key, state(*turns_of(user, start)))
 
 
 def sample(model: TwinModel, sessions: int, key: np.uint64) -> pa.Table:
@@ -107,9 +129,11 @@ def _head(log: Log, sessions: int) -> Log:
     )  # fmt: skip
 
 
-def _play(stage: Stage, key: U64, start: I64, static: F64) -> tuple[I64, I64, I64, I64]:
-    """Event, item, time and session of every event, sorted by session."""
-    history = History(stage.shape, start, static)
+def play(stage: Stage, visits: Visits) -> tuple[I64, I64, I64, I64]:
+    """Event, item, time and session of every event, sorted by session. What happens in a session depends on nothing but
+    its own row: any of them may be played together."""
+    key = visits.key
+    history = History(stage.shape, visits.start, visits.static)
     active = np.arange(len(key))
     parts = []
     for step in range(stage.longest):

@@ -43,6 +43,8 @@ from simulator.world import (
 #: Milliseconds for an event that was put in where there is no time between two of the twin's.
 _HASTE = 1000
 LONGEST_SESSION = 30_000
+#: Sessions played side by side.
+BATCH = 16_384
 
 
 @dataclass
@@ -98,8 +100,9 @@ class TwinEngine:
         """Every session that starts before `until` (milliseconds after the start of the run), to its end."""
         last = int(np.searchsorted(self._starts, until, side="left"))
         rows, self._next = self._order[self._next : last], max(last, self._next)
-        if len(rows):
-            self._play(np.sort(rows))
+        rows = np.sort(rows)
+        for low in range(0, len(rows), BATCH):
+            self._play(rows[low : low + BATCH])
         slates, bags = self.effects.slates.take(), self.effects.bags.take()
         return Played(self._events.take(), self._sessions.take(), slates, bags["items"])
 
@@ -110,9 +113,10 @@ class TwinEngine:
         key = fold(self.population.key[pool.user], scripts.turn[rows].astype(np.int64) + 1_000_000)
         pool.begin(here, key, scripts.start[rows], np.zeros(len(rows), dtype=np.int64), world)
         pool.category[:] = self.effects.draw_category(pool.user, fold(key, CATEGORY))
-        end = np.minimum(scripts.first[rows + 1], scripts.first[rows] + LONGEST_SESSION)
+        self._script = script = scripts.write(rows)
+        end = np.minimum(script.first[1:], script.first[:-1] + LONGEST_SESSION)
         zeros = np.zeros(len(rows), dtype=np.int64)
-        cursor = _Cursor(rows, scripts.first[rows], end, zeros, zeros.copy())
+        cursor = _Cursor(rows, script.first[:-1].copy(), end, zeros, zeros.copy())
         while len(pool):
             self._step(pool, cursor)
             over = cursor.at >= cursor.end
@@ -125,8 +129,7 @@ class TwinEngine:
     def _step(self, pool: Pool, cursor: _Cursor) -> None:
         """One event for every session: the next of its script, or one that leads up to it; or the next is left out."""
         world, bridges = self.world, self.bridges
-        wanted = self.scripts.event[cursor.at].astype(np.int64)
-        item = self.scripts.item[cursor.at].astype(np.int64)
+        wanted, item = self._script.event[cursor.at], self._script.item[cursor.at]
         situation = world.situation(pool.screen, pool.counters)
         legal = world.legal[situation, wanted]
         mode = world.item[wanted]
@@ -216,7 +219,7 @@ class TwinEngine:
     def _tell_time(self, pool: Pool, cursor: _Cursor, rows: I64, own: npt.NDArray[np.bool_], left: I64) -> None:
         """Set the clocks. What is put in shares the time up to the script's next event; where there is none, the rest
         of the session is late by it. The first event is always at the start."""
-        due = self.scripts.start[cursor.row[rows]] + self.scripts.time[cursor.at[rows]] + cursor.shift[rows]
+        due = self.scripts.start[cursor.row[rows]] + self._script.time[cursor.at[rows]] + cursor.shift[rows]
         begun = pool.events > 0
         pause = np.where(begun, np.maximum((due - pool.clock) // (np.maximum(left, 1) + 1), _HASTE), 0)
         earliest = pool.clock + np.where(cursor.steps[rows] > 0, _HASTE, 0)
@@ -233,7 +236,7 @@ class TwinEngine:
             rows = np.flatnonzero(going & (at + ahead < end) & (count < widest))
             if not len(rows):
                 break
-            event, item = self.scripts.event[at[rows] + ahead], self.scripts.item[at[rows] + ahead]
+            event, item = self._script.event[at[rows] + ahead], self._script.item[at[rows] + ahead]
             shows = self.world.slate[event] >= 0
             going[rows[shows]] = False
             new = ~shows & (item >= 0) & ~(wishes[rows] == item[:, None]).any(axis=1)
