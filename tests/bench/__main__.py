@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 
 from personas.errors import DayoneError
-from tests.bench import asking, days, lake, reading, resuming, sharding, storing, teaching, training, whole
+from tests.bench import asking, days, lake, reading, resuming, sharding, storing, teaching, training, walking, whole
 from tests.bench.figures import Figure, as_json, machine, show
 from tests.bench.processes import BenchError
 from tests.bench.simulating import figures_of, filled_broker
@@ -48,6 +48,8 @@ def measure(parts: list[str], options: argparse.Namespace, say: Callable[[str], 
     if "agents" in parts:
         say(f"agents: {options.decisions:,} decisions of a language model that answers at once")
         found += asking.measure(options.decisions)
+        say("agents: sessions played again from recordings")
+        found += walking.measure()
     if "resume" in parts:
         say(f"resume: {options.resume_events:,} events, a kill, and three starts of the same command")
         found += resuming.measure(options.resume_users, options.resume_days, options.resume_events, say)

@@ -21,7 +21,7 @@ TUTOR = ("--teacher", "tutor", "--tutor-share", 1, "--metrics-port", 0, "--json"
 def hurried_pack(folder: Path) -> Path:
     """The small pack with visits of a few steps, so that a small model gets through many of them."""
     pack = SmallPack(folder)
-    pack.change(PERSONA_FILE, "patience: {median: 10}", "patience: {median: 2}")
+    pack.change(PERSONA_FILE, "patience: {median: 10}", "patience: {median: 1}")
     pack.change(PERSONA_FILE, "sessions_per_week: {median: 2}", "sessions_per_week: {median: 7}")
     pack.change(PRODUCT_FILE, "    category: draw\n", "")
     return folder
@@ -64,7 +64,7 @@ def test_a_real_model_walks_whole_sessions_onto_kafka_and_into_the_database(
         "ANTHROPIC_BASE_URL": local_llm, "DAYONE_TUTOR_MODEL": "local/SmolLM2", "DAYONE_TUTOR_TIMEOUT_SECONDS": "600",
         "DAYONE_TUTOR_CALLS": "2",
     }  # fmt: skip
-    command = ("up", pack, "--users", 6, "--days", 20, *TUTOR, "--budget", 0, "--store", store)
+    command = ("up", pack, "--users", 3, "--days", 20, *TUTOR, "--budget", 0, "--store", store)
     walked = dayone(*command, env=env)
     assert walked.wait(1400) == 0, walked.err
     report = json.loads(walked.out)["tutor"]
