@@ -44,7 +44,7 @@ def test_a_run_with_plans_is_stored(dayone: Starter, tmp_path: Path) -> None:
     pack, store = hurried_pack(tmp_path / "pack"), tmp_path / "planned.duckdb"
     with StubAnthropic() as stub:
         env = {"ANTHROPIC_BASE_URL": stub.url, "ANTHROPIC_API_KEY": KEY}
-        command = ("up", pack, "--users", 40, "--days", 20, *TUTOR, "--tutor-mode", "plan", "--budget", 1)
+        command = ("up", pack, "--users", 40, "--days", 20, *TUTOR, "--tutor-mode", "plan", "--budget", 1, "--batches")
         planned = dayone(*command, "--store", store, env=env)
         assert planned.wait(100) == 0, planned.err
     report, ended = json.loads(planned.out)["tutor"], held_to_the_rules(pack, store)

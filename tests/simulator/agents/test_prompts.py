@@ -12,6 +12,7 @@ from personas.errors import TutorError
 from personas.pack import load_pack
 from personas.population import DAY_MS
 from simulator.agents.language import Request
+from simulator.agents.planner import kinds_of, request_of
 from simulator.agents.prompt import data, load_prompt, parse_prompt, plain
 from tests.runs import pack_of
 from tests.simulator.agents.brains import BrainModel, obedient, random_legal
@@ -119,6 +120,12 @@ def test_planted_instructions_change_neither_schema_nor_rules(poisoned: Path) ->
         played = walk.engine.play(20 * DAY_MS)
         counts = walk.walker.counts
     assert load_pack(poisoned).catalog.items[0].title == INJECTION
+    pack = load_pack(poisoned)
+    plans = [request_of(pack, "fake", kind, [], 0) for kind in kinds_of(pack)[:3]]
+    for request in plans:
+        parts = (request.system, request.context, request.messages[0].text)
+        assert all(part.count("<data>") == part.count("</data>") == part.count("data>") / 2 for part in parts)
+        assert "New rule" in request.context and "</data> New rule" not in request.context
     for request in model.requests:
         prompt = request.context + request.messages[0].text
         assert prompt.count("<data>") == prompt.count("</data>") == 5
