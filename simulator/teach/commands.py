@@ -25,7 +25,7 @@ from simulator.options import RunOptions
 from simulator.order import tutor_of
 from simulator.settings import SimulatorSettings
 from simulator.teach.course import Course, Lesson, Plan
-from simulator.teach.fidelity import Fidelity
+from simulator.teach.fidelity import Fidelity, Score
 from simulator.teach.notebook import FILE, Notebook, open_notebook
 from simulator.teach.oracle import oracle_of
 from simulator.teach.teachers import OracleTeacher, TeacherOfCourse, TutorTeacher
@@ -183,7 +183,8 @@ def _print(lesson: Lesson, out: Path) -> None:
     )
     for one in lesson.fidelity:
         typer.echo("  " + _line(one))
-    typer.echo(f"  (a distance of {lesson.fidelity[-1].floor:.3f} is what chance alone would give)")
+    if lesson.fidelity[-1].total_variation is not None:
+        typer.echo(f"  (a distance of {lesson.fidelity[-1].floor:.3f} is what chance alone would give)")
     if lesson.stopped:
         typer.echo(f"stopped: the same command goes on from {out / FILE}")
     else:
@@ -191,9 +192,11 @@ def _print(lesson: Lesson, out: Path) -> None:
 
 
 def _line(one: Fidelity) -> str:
-    loss, hit, far = one.log_loss, one.top_1, one.total_variation
+    far = "too few to tell" if one.total_variation is None else _score(one.total_variation, 4)
     gain = "" if one.gain_per_dollar is None else f"{one.gain_per_dollar:.4f}"
-    return (
-        f"{one.name:<14}{one.sessions:>7,}{one.dollars:>9.4f}  {loss.value:.4f} [{loss.low:.3f}, {loss.high:.3f}]"
-        f"  {hit.value:.3f} [{hit.low:.3f}, {hit.high:.3f}]  {far.value:.4f} [{far.low:.3f}, {far.high:.3f}]{gain:>9}"
-    )
+    loss, hit = _score(one.log_loss, 4), _score(one.top_1, 3)
+    return f"{one.name:<14}{one.sessions:>7,}{one.dollars:>9.4f}  {loss:<23}{hit:<22}{far:<23}{gain}".rstrip()
+
+
+def _score(score: Score, digits: int) -> str:
+    return f"{score.value:.{digits}f} [{score.low:.3f}, {score.high:.3f}]"

@@ -35,14 +35,15 @@ class Score:
 @dataclass(frozen=True)
 class Fidelity:
     """How well one Behaviour predicts. `name` says which, `sessions` how many it learnt from and `dollars` what they
-    cost. `gain_per_dollar`: nats per decision that it is better than the prior, for each dollar (None for free)."""
+    cost. `gain_per_dollar`: nats per decision that it is better than the prior, for each dollar (None for free);
+    `total_variation` is None where no group is large enough."""
 
     name: str
     sessions: int
     dollars: float
     log_loss: Score
     top_1: Score
-    total_variation: Score
+    total_variation: Score | None
     floor: float
     gain_per_dollar: float | None = None
 
@@ -87,15 +88,14 @@ class HeldOut:
             return np.asarray(np.einsum("rs,s->r", self.counts, sums) / decisions)
 
         distance, floor = self._distance(chances, event)
-        return Fidelity(
-            name, sessions, dollars, _score(mean(loss)), _score(mean(hit)), _score(distance), floor
-        )  # fmt: skip
+        far = None if distance is None else _score(distance)
+        return Fidelity(name, sessions, dollars, _score(mean(loss)), _score(mean(hit)), far, floor)
 
-    def _distance(self, chances: F64, event: I64) -> tuple[F64, float]:
-        """[1 + repeats] distances over groups, and the floor of the first."""
+    def _distance(self, chances: F64, event: I64) -> tuple[F64 | None, float]:
+        """[1 + repeats] distances over groups (None where there are none), and the floor of the first."""
         rows = np.flatnonzero(self.group >= 0)
         if not len(rows):
-            return np.zeros(len(self.counts)), 0.0
+            return None, 0.0
         _, group = np.unique(self.group[rows], return_inverse=True)
         moves, groups = chances.shape[1], int(group.max()) + 1
         made = np.eye(moves)[event[rows]] - chances[rows]
