@@ -1,1 +1,1 @@
-"""What decides the next event: one `Behaviour` (model), and the teachers that make it (prior; others later)."""
+"""What decides the next event: one `Behaviour` (model), and the teachers that make it: `prior`, and `fit` from traces."""
