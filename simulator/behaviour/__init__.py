@@ -1,1 +1,1 @@
-"""What decides the next event: one `Behaviour` (model), and the teachers that make it: `prior`, and `fit` from traces."""
+"""What decides the next event: one `Behaviour` (model), and who makes it: `prior`, or `fit` from traces."""
