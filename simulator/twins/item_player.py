@@ -20,7 +20,10 @@ class ItemPlayer:
         self._arrays = {name: on_grid(getattr(network, name)) for name in LEARNT}
         self._allowed, self._class_allowed = on_grid(network.allowed), on_grid(network.class_allowed)
         if not rare_items:  # further down than what the session has had
-            self._allowed[:, -1] = -1e6
+            self._allowed[:, -1] = -1e12
+            if (network.leaf == network.leaf[-1]).sum() == 1:
+                self._class_allowed[:, network.leaf[-1]] = -1e12
+        self._by_class: dict[int, tuple[I64, F64, F64]] = {}
         self._classes, self._network, self._rare_items = Classes(network), network, rare_items
 
     def draw(self, rows: ItemRows, bits: U64) -> I64:
@@ -35,12 +38,20 @@ class ItemPlayer:
         within = uniform(fold(bits, _WITHIN))
         chosen = np.zeros(len(leaf), dtype=np.int64)
         for number, mine in self._classes.runs(leaf):
-            members = self._classes.members(number)
-            logits = hidden[mine] @ self._arrays["item_out"][members].T + self._arrays["item_bias"][members]
-            logits += self._allowed[rows.event[mine]][:, members]
+            members, out, allowed = self._class(number)
+            logits = hidden[mine] @ out
+            logits += allowed[rows.event[mine]] if len(allowed) > 1 else allowed[0]
             self._classes.mask(logits, number, rows.recent[mine])
-            chosen[mine] = members[draw(weights_of(np.where(logits < -1e8, -1e5, logits)), within[mine])]
+            chosen[mine] = members[draw(weights_of(logits), within[mine])]
         return self._item(chosen, uniform(fold(bits, _RARE)))
+
+    def _class(self, number: int) -> tuple[I64, F64, F64]:
+        """Of one class: its members, their vectors [H, members], and by event what is added to each."""
+        if number not in self._by_class:
+            members = self._classes.members(number)
+            added = self._arrays["item_bias"][members] + self._allowed[:, members]
+            self._by_class[number] = members, self._arrays["item_out"][members].T.copy(), added
+        return self._by_class[number]
 
     def _item(self, token: I64, spread: F64) -> I64:
         """The items that tokens stand for: one of a pool, one of the fictional names."""
@@ -52,4 +63,4 @@ class ItemPlayer:
         pooled = np.append(network.pool_items, 0)[np.minimum(place, len(network.pool_items))]
         found = np.where(token < alone, token, np.where(token < last, pooled, 0))
         other = len(network.token) - 1 + (spread * self._rare_items).astype(np.int64)
-        return np.where(token == last, other, found)
+        return np.where(token == last, other if self._rare_items else 0, found)

@@ -68,9 +68,11 @@ def weights_of(logits: F64) -> F64:
     """exp(logits - max) by table; row by row, the same bits in any batch. -inf gives zero, like all below -20."""
     if not _TABLE:
         _TABLE.append(_exponentials())
-    below = np.minimum((logits.max(axis=-1, keepdims=True) - logits) * GRID, _DEPTH * GRID)
-    found: F64 = _TABLE[0][np.rint(below).astype(np.int32)]
-    found[below >= _DEPTH * GRID] = 0.0
+        _TABLE[0][-1] = 0.0
+    below = logits.max(axis=-1, keepdims=True) - logits
+    below *= GRID
+    np.minimum(below, _DEPTH * GRID, out=below)
+    found: F64 = _TABLE[0][np.rint(below, out=below).astype(np.int32)]
     return found
 
 
