@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from dayone import front_door
@@ -168,3 +169,18 @@ def test_the_front_door_knows_the_commands(made: tuple[Path, Lineage], tmp_path:
     done = runner.invoke(door, ["sample", str(made[0]), "--sessions", "9", "--out", str(out), "--json"])
     assert json.loads(done.output)["sessions"] == 9 and out.is_file()
     assert runner.invoke(door, ["fit", str(tmp_path / "nowhere.csv")]).exception.exit_code == 8  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("stopped", [KeyboardInterrupt(), RuntimeError("Query interrupted")])
+def test_ctrl_c_leaves_nothing_behind(
+    model_of: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stopped: BaseException
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise stopped
+
+    monkeypatch.setattr("simulator.twins.fit.fit", interrupted)
+    before = sorted(model_of.parent.iterdir())
+    with pytest.raises(typer.Exit) as ended:
+        fit_command(Wish(str(model_of.with_suffix(".parquet")), out=model_of.parent / "new"))
+    assert ended.value.exit_code == 130 and "nothing was written" in capsys.readouterr().err
+    assert sorted(model_of.parent.iterdir()) == before
