@@ -4,7 +4,8 @@ Parts: simulator, sink, readers, end_to_end, memory; all of these where none is 
 minutes: ten million events are sent before the run is killed and started again. And shards, which needs Apache Kafka
 (Java and Maven): the same run by one, two and four simulators. And lake: one, two and four processes write one. And
 agents: 100,000 decisions of a language model that answers at once, one process. And
-teaching: students of known truths. And training: next_event sets of stores of one to ten million events. Exit
+teaching: students of known truths. And training: next_event sets of stores of one to ten million events. And
+twins: a model is fitted on a million events. Exit
 code 0 when everything could be measured, whether a goal was met or not; 1 when something could not.
 """
 
@@ -16,12 +17,25 @@ import time
 from collections.abc import Callable
 
 from personas.errors import DayoneError
-from tests.bench import asking, days, lake, reading, resuming, sharding, storing, teaching, training, walking, whole
+from tests.bench import (
+    asking,
+    days,
+    lake,
+    reading,
+    resuming,
+    sharding,
+    storing,
+    teaching,
+    training,
+    twins,
+    walking,
+    whole,
+)
 from tests.bench.figures import Figure, as_json, machine, show
 from tests.bench.processes import BenchError
 from tests.bench.simulating import figures_of, filled_broker
 
-EXTRA = ("agents", "resume", "shards", "lake", "teaching", "training")
+EXTRA = ("agents", "resume", "shards", "lake", "teaching", "training", "twins")
 PARTS = ("simulator", "sink", "readers", "end_to_end", "memory")
 
 
@@ -65,6 +79,8 @@ def measure(parts: list[str], options: argparse.Namespace, say: Callable[[str], 
     if "training" in parts:
         say(f"training: a store of {options.users:,} users, {options.days:g} days, then larger ones")
         found += training.measure(options.users, options.days, tuple(options.training_events), say)
+    if "twins" in parts:
+        found += twins.measure(options.twin_events, say)
     return found
 
 
@@ -85,6 +101,7 @@ def main() -> int:
     )  # fmt: skip
     parser.add_argument("--decisions", type=int, default=100_000, help="decisions of the agents part")
     parser.add_argument("--decisions-taught", type=int, default=1_000_000, help="of the large fit of the teaching part")
+    parser.add_argument("--twin-events", type=int, default=1_000_000, help="events of the log of the twins part")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     options = parser.parse_args()
     unknown = sorted(set(options.parts) - {*PARTS, *EXTRA})
