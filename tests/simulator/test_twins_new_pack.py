@@ -86,6 +86,22 @@ def test_nobody_is_in_it(made: Made) -> None:
     assert "example.org" not in text and "diary" not in text and "user 5" not in text
 
 
+@pytest.mark.parametrize("column", ["title", "category", "price"])
+def test_what_one_user_alone_has_of_an_item_reaches_no_file(tmp_path: Path, column: str) -> None:
+    """Of the item `quiet` only user 3 says anything; of `loud`, user 3 says it far more often than all others."""
+    personal, usual = (4711.25, 5.0) if column == "price" else ("for Mara Lindqvist", "Lamps")
+    rows = []
+    for user in range(30):
+        said = [(f"plain{number}", usual) for number in range(30)]
+        said += [("quiet", personal), *[("loud", personal)] * 400] if user == 3 else [("quiet", None), ("loud", usual)]
+        rows += [{"user_id": f"u{user}", "session_id": f"s{user}", "ts": START + timedelta(seconds=step),
+                  "event": "look", "item_id": item, column: value} for step, (item, value) in enumerate(said)]  # fmt: skip
+    pack = make_pack(pa.Table.from_pylist(rows), tmp_path / "ours", 5).pack
+    text = "".join(file.read_text().lower() for file in pack.folder.rglob("*") if file.is_file())
+    assert "4711" not in text and "mara" not in text
+    assert (pack.folder / "catalog.csv").read_text().lower().count(str(usual).lower()) == 30, "what many say stays"
+
+
 def test_the_kinds_of_users_are_found(made: Made) -> None:
     shares = sorted(persona.share for persona in made.pack.personas)
     assert shares == pytest.approx([0.25, 0.75], abs=0.02)

@@ -1,7 +1,7 @@
 """The items of a pack that is made of a core: those that enough users touched, and what the core says of each.
 
-An item's further columns (category, price, title) are taken where nearly all of its rows agree and enough users saw
-them. Popularity becomes quality, on a scale on which the appeal of an item is proportional to its share. Knows files
+An item's further columns (category, price, title) are taken where nearly all of its rows agree and at least k users
+have just that value of that item. Popularity becomes quality, on a scale on which the appeal of an item is proportional to its share. Knows files
 neither of packs nor of cores.
 """
 
@@ -48,8 +48,9 @@ class Inferred:
         return out.getvalue()
 
 
-def infer_catalogue(log: Log, users: I64) -> Inferred:
-    """The catalogue of a log in which rare items are gone already. `users` [items]: how many users touched each."""
+def infer_catalogue(log: Log, users: I64, k: int) -> Inferred:
+    """The catalogue of a log in which rare items are gone already. `users` [items]: how many users touched each. What
+    fewer than `k` users have of an item is not said of it."""
     has = log.item >= 0
     counts = np.bincount(log.item[has], minlength=len(log.words["item"]))
     order = np.argsort(-users, kind="stable")[:MAX_ITEMS]
@@ -58,7 +59,7 @@ def infer_catalogue(log: Log, users: I64) -> Inferred:
         nothing = {"id": "none", "title": "Nothing in particular", "category": ONLY_CATEGORY, "price": 0,
                    "quality": 0.5, "launch_day": 0, "text": ""}  # fmt: skip
         return Inferred([nothing], {}, {}, 0.0)
-    said = {what: _said_of(log, has, names) for what, names in _SAID.items()}
+    said = {what: _said_of(log, has, names, k) for what, names in _SAID.items()}
     words = log.words["item"]
     ids = ids_for([words[code] for code in order.tolist()])
     labels = {code: str(said["category"].get(code, "")) for code in order.tolist()}
@@ -86,19 +87,20 @@ def _price(value: Any) -> float:
     return min(max(number, 0.0), 1e7) if math.isfinite(number) else 0.0
 
 
-def _said_of(log: Log, has: Any, names: tuple[str, ...]) -> dict[int, Any]:
-    """What a column of the core says of each item, where it says one thing; of no item where it is not about items."""
+def _said_of(log: Log, has: Any, names: tuple[str, ...], k: int) -> dict[int, Any]:
+    """What a column of the core says of each item: the one value that nearly all rows of the item have, empty ones
+    counted, and at least k users; of no item where the column is not about items."""
     name = next((name for name in names if name in log.more), None)
     if name is None:
         return {}
-    table = pa.table({"item": pa.array(log.item[has]), "value": log.more[name].filter(pa.array(has))})
-    counted = (
-        table.filter(pa.compute.is_valid(table["value"])).group_by(["item", "value"]).aggregate([([], "count_all")])
-    )
-    best: dict[int, tuple[int, Any]] = {}
-    total: dict[int, int] = {}
-    for row in counted.sort_by([("item", "ascending"), ("count_all", "descending")]).to_pylist():
-        total[row["item"]] = total.get(row["item"], 0) + row["count_all"]
-        best[row["item"]] = max(best.get(row["item"], (0, None)), (row["count_all"], row["value"]), key=lambda b: b[0])
-    found = {item: value for item, (count, value) in best.items() if count >= _AGREE * total[item]}
-    return found if len(found) >= _AGREE * len(total) else {}
+    user = log.user[log.session[has]]
+    table = pa.table({"item": log.item[has], "user": user, "value": log.more[name].filter(pa.array(has))})
+    there = table.filter(pa.compute.is_valid(table["value"]))
+    counted = there.group_by(["item", "value"]).aggregate([([], "count_all"), ("user", "count_distinct")])
+    rows = np.bincount(table["item"].to_numpy(), minlength=len(log.words["item"]))
+    found = {
+        row["item"]: row["value"]
+        for row in counted.to_pylist()
+        if row["count_all"] >= _AGREE * rows[row["item"]] and row["user_count_distinct"] >= k
+    }
+    return found if len(found) >= _AGREE * len(there["item"].unique()) else {}

@@ -53,7 +53,7 @@ def make_pack(table: pa.Table, folder: Path, k: int, conversion: str | None = No
     events = [names[word] for word in words]
     if conversion is not None and conversion not in names:
         raise TwinError(f"conversion: {conversion!r} was done by fewer than {k} users, or is no event of the core.")
-    catalogue = infer_catalogue(log, users_of_items)
+    catalogue = infer_catalogue(log, users_of_items, k)
     kinds = kinds_of(log, events, k)
     chain, rules, late = chain_of(log, k), rules_of(log, k), never_first(log, k)
     goal = None if conversion is None else names[conversion]
