@@ -95,7 +95,8 @@ def test_what_one_user_alone_has_of_an_item_reaches_no_file(tmp_path: Path, colu
         said = [(f"plain{number}", usual) for number in range(30)]
         said += [("quiet", personal), *[("loud", personal)] * 400] if user == 3 else [("quiet", None), ("loud", usual)]
         rows += [{"user_id": f"u{user}", "session_id": f"s{user}", "ts": START + timedelta(seconds=step),
-                  "event": "look", "item_id": item, column: value} for step, (item, value) in enumerate(said)]  # fmt: skip
+                  "event": "look", "item_id": item, column: value}
+                 for step, (item, value) in enumerate(said)]  # fmt: skip
     pack = make_pack(pa.Table.from_pylist(rows), tmp_path / "ours", 5).pack
     text = "".join(file.read_text().lower() for file in pack.folder.rglob("*") if file.is_file())
     assert "4711" not in text and "mara" not in text

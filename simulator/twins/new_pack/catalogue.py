@@ -1,8 +1,8 @@
 """The items of a pack that is made of a core: those that enough users touched, and what the core says of each.
 
 An item's further columns (category, price, title) are taken where nearly all of its rows agree and at least k users
-have just that value of that item. Popularity becomes quality, on a scale on which the appeal of an item is proportional to its share. Knows files
-neither of packs nor of cores.
+have just that value of that item. Popularity becomes quality, on a scale on which the appeal of an item is proportional
+to its share. Knows files neither of packs nor of cores.
 """
 
 from __future__ import annotations
