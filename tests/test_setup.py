@@ -180,6 +180,10 @@ def test_help_lists_every_command_under_its_room_and_every_exit_code() -> None:
             assert command.hidden or re.search(rf"^  {name}\s", output, re.MULTILINE), name
     codes = {each.exit_code for each in vars(errors).values() if isinstance(each, type) and hasattr(each, "exit_code")}
     assert {int(code) for code in re.findall(r"^\s+(\d+)  +\S", output, re.MULTILINE)} == {0, *codes, 130}
+    readme = re.search(
+        r"^Exit codes: (.*?)\.", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )
+    assert readme and {int(code) for code in re.findall(r"\b\d+\b", readme[1])} == {0, *codes, 130}
 
 
 def test_no_two_rooms_have_a_command_of_the_same_name() -> None:
