@@ -5,7 +5,8 @@ One shared asynchronous client with aiohttp under it. The SDK's own retries are 
 hours and count nothing. Each try takes a place (limits.py), reserves the most it can cost (budget.py), is sent, and
 is judged (faults.py, question.py); what is worth it is tried again, the rest is raised as a TutorError.
 
-The key goes to the SDK and nowhere else: no error, log line or count here has a header or a body of a request in it.
+The key goes to the SDK and nowhere else: no error, log line or count here has a header or a body of a request in it,
+and in what a server sends it is masked before anybody reads it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from simulator.agents.faults import Failure
 from simulator.agents.language import Answer, Request, Usage
 from simulator.agents.limits import AdaptiveLimit, RetryPolicy
 from simulator.agents.prices import ModelEntry, PriceTable
-from simulator.agents.question import Reply, content_of, parameters_of, sum_of, with_more_room
+from simulator.agents.question import Reply, content_of, parameters_of, sum_of, with_more_room, without
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 #: A batch may be large.
@@ -143,7 +144,7 @@ class AnthropicModel:
     async def _send(self, parameters: dict[str, Any]) -> Reply | Failure:
         # The SDK's own time-out begins anew with each piece that comes.
         message = await self._called(self._client.messages.create(**parameters), self._timeout_seconds)
-        return message if isinstance(message, Failure) else _reply_or_failure(message)
+        return message if isinstance(message, Failure) else self._reply_or_failure(message)
 
     async def _called(self, call: Awaitable[Any], seconds: float | None) -> Any:
         """What a call of the SDK gives, or the Failure that its error is."""
@@ -175,7 +176,7 @@ class AnthropicModel:
             for name, request in requests.items()
         ]
         batch = await self._called(self._client.messages.batches.create(requests=made), BATCH_SECONDS)
-        return batch if isinstance(batch, Failure) else str(batch.id)
+        return batch if isinstance(batch, Failure) else self._without_key(str(batch.id))
 
     async def batch_ended(self, batch: str) -> bool | Failure:
         """Whether all of a batch's results are there."""
@@ -195,16 +196,21 @@ class AnthropicModel:
         async for line in await self._client.messages.batches.results(batch):
             result = line.result
             if result.type == "succeeded":
-                found[line.custom_id] = _reply_or_failure(result.message)
+                found[line.custom_id] = self._reply_or_failure(result.message)
             elif result.type == "errored":
-                kind, said = result.error.error.type, self._without_key(result.error.error.message)
+                kind, said = (self._without_key(text) for text in (result.error.error.type, result.error.error.message))
                 found[line.custom_id] = Failure(faults.verdict_of_type(kind, said), f"{kind}: {said}"[:300])
             else:
                 verdict = faults.EXPIRED if result.type == "expired" else faults.CANCELED
-                found[line.custom_id] = Failure(
-                    verdict, f"the batch {batch} was {result.type} before this was answered"
-                )
+                how = self._without_key(str(result.type))
+                found[line.custom_id] = Failure(verdict, f"the batch {batch} was {how} before this was answered")
         return found
+
+    def _reply_or_failure(self, message: Any) -> Reply | Failure:
+        try:
+            return without(self._key.get_secret_value(), reply_of(message))
+        except (AttributeError, TypeError, ValueError) as error:  # the SDK checks no types
+            return Failure(faults.CONNECTION, f"the reply is not of the Messages API: {type(error).__name__}")
 
     def _without_key(self, text: str) -> str:
         """What a server says goes into errors and recordings; some say the key that they were shown."""
@@ -231,13 +237,6 @@ class AnthropicModel:
                 hint=error.hint,
             )
         return error
-
-
-def _reply_or_failure(message: Any) -> Reply | Failure:
-    try:
-        return reply_of(message)
-    except (AttributeError, TypeError, ValueError) as error:  # the SDK checks no types
-        return Failure(faults.CONNECTION, f"the reply is not of the Messages API: {type(error).__name__}")
 
 
 def reply_of(message: Any) -> Reply:

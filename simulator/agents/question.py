@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +23,9 @@ from simulator.agents.faults import CONTEXT_OVERFLOW, INVALID_ANSWER, REFUSAL, T
 from simulator.agents.language import Request, Usage
 from simulator.agents.prices import ModelEntry
 
+MASK = "***"
+#: What people write where a server of their own wants no key ("none") is no secret, and may be a word of an answer.
+SHORTEST_SECRET = 8
 _CACHED = {"cache_control": {"type": "ephemeral"}}
 _THINKING: dict[str, dict[str, Any]] = {
     "disabled": {"thinking": {"type": "disabled"}},
@@ -83,6 +86,33 @@ def content_of(request: Request, reply: Reply) -> dict[str, Any] | Failure:
         place = f"{fault.json_path}: {fault.message[:200]}" if fault else f"found {str(found)[:80]!r}"
         return Failure(INVALID_ANSWER, f"the answer does not fit the schema {request.schema_name}: {place}")
     return found
+
+
+def without(secret: str, reply: Reply) -> Reply:
+    """The reply with the secret masked wherever it may be read, stored or quoted: some servers echo what they got.
+    JSON can write one text in many ways, so where there are escapes it is read before it is masked."""
+    if len(secret) < SHORTEST_SECRET:
+        return reply
+    text = reply.text.replace(secret, MASK)
+    if "\\" in text:
+        try:
+            found = json.loads(text)
+        except ValueError:
+            pass
+        else:
+            text = text if (masked := _masked(secret, found)) == found else json.dumps(masked)
+    tools = tuple((name, _masked(secret, given)) for name, given in reply.tools)
+    return replace(reply, text=text, tools=tools, model=str(reply.model).replace(secret, MASK))
+
+
+def _masked(secret: str, value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace(secret, MASK)
+    if isinstance(value, list):
+        return [_masked(secret, part) for part in value]
+    if isinstance(value, dict):
+        return {_masked(secret, name): _masked(secret, part) for name, part in value.items()}
+    return value
 
 
 def sum_of(one: Usage, other: Usage) -> Usage:

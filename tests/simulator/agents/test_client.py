@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ from pydantic import SecretStr
 from personas.errors import BudgetError, TutorError
 from simulator.agents.budget import Budget
 from simulator.agents.client import GIVE_UP_AFTER, AnthropicModel
-from simulator.agents.language import Answer, Message, Request
+from simulator.agents.language import Answer, Message, Request, Usage
 from simulator.agents.limits import RetryPolicy
 from simulator.agents.prices import shipped_prices
+from simulator.agents.question import Reply, without
 from tests.stub_anthropic import KEY, Fault, StubAnthropic
 
 DECISION = {
@@ -278,3 +280,32 @@ def test_a_cancelled_call_counts_in_full(stub: StubAnthropic) -> None:
         assert model.limit.active == 0
 
     using(stub, use)
+
+
+@pytest.mark.parametrize("batches", [False, True])
+@pytest.mark.parametrize("model", ["claude-haiku-5-5", "local/any"])
+@pytest.mark.parametrize("key", [KEY, 'a-key"with/what\\JSON-escapes'])
+def test_a_server_that_echoes_the_key_gets_it_into_no_answer_and_no_error(
+    stub: StubAnthropic, model: str, batches: bool, key: str
+) -> None:
+    wrong: list[Any] = [{"reason": {key: [key]}}, {"reason": key, "action": key, "dwell": 1}, f"x-api-key: {key}"]
+    replies = [{"reason": f"I saw {key}.", "action": "view", "dwell": 1}, *wrong]
+    stub.key = key
+    stub.respond = lambda body: replies[int(body["messages"][0]["content"])]
+
+    async def use(client: AnthropicModel) -> None:
+        outcomes = await client.ask_many([request(str(number), model) for number in range(4)])
+        answer, *errors = outcomes
+        assert isinstance(answer, Answer) and answer.content["reason"] == "I saw ***."
+        for error in errors:
+            assert isinstance(error, TutorError) and error.kind == "invalid_answer"
+            assert "***" in str(error) and key not in str(error) and repr(key)[1:-1] not in str(error)
+
+    using(stub, use, key=key, batches=batches)
+
+
+def test_what_is_no_secret_is_masked_in_no_answer() -> None:
+    reply = Reply("end_turn", '{"reason": "none"}', (("decide", {"reason": "none"}),), "local/any", Usage())
+    assert without("none", reply) == without("", reply) == reply
+    prose = without(KEY, replace(reply, text=f"\\ I was sent {KEY}", model=KEY))
+    assert (prose.text, prose.model) == ("\\ I was sent ***", "***")
