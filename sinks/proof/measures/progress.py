@@ -14,6 +14,8 @@ from sinks.proof.measures.shared import with_floor
 from sinks.proof.metric import Figure, Goal, Group
 
 _DAY, _DAYS = 86_400_000_000, 30
+#: Users who were seen so many days, in each log, for that number of days to be compared.
+_FEWEST = 30
 
 
 class Funnel:
@@ -74,7 +76,7 @@ class ReturnCurve:
         samples = evidence.samples
         if not samples["test"].returns:
             return "no user of the hold-out comes back"
-        back = {arm: _back(log) for arm, log in samples.items()}
+        back = {arm: _back(log) for arm, log in evidence.real_samples.items()}
 
         def curve(arm: str, weights: Weights) -> F64:
             days, seen = back[arm]
@@ -83,7 +85,10 @@ class ReturnCurve:
             return np.asarray(((days <= grid) * there).sum(axis=1) / np.maximum(there.sum(axis=1), 1e-9))
 
         def enough(arm: str) -> Mask:
-            return np.asarray((back[arm][1] >= np.arange(1, _DAYS + 1)[:, None]).sum(axis=1) >= 30)
+            return np.asarray((back[arm][1] >= np.arange(1, _DAYS + 1)[:, None]).sum(axis=1) >= _FEWEST)
+
+        if not all((enough(arm) & enough("test")).any() for arm in ("synthetic", "real")):
+            return f"too short to tell: no number of days for which {_FEWEST} users of both logs were seen"
 
         def difference(arm: str, ours: Weights, theirs: Weights) -> float:
             both = enough(arm) & enough("test")
