@@ -4,8 +4,9 @@
                2024, doi:10.1038/s41586-024-07566-y), or on the core and all before it (accumulate: Gerstgrasser et al.
                2024, arXiv:2404.01413)
     growth     with 0, 1, 3, 10, 30 and 100 % of the core's users: real alone, synthetic alone (by a model that saw
-               only them), both, and the real ones with the synthetic log of this proof. Day zero has no core: its
-               synthetic log is one that knew none, where it is given
+               only them), both, and the real ones with the synthetic log of this proof, which may have learned from
+               all of the core and then flatters small shares: `both` tells when to stop. Day zero has no core:
+               its synthetic log is one that knew none, where it is given
 
 Each point is judged on the hold-out (judge.py); nothing in these curves ever saw that.
 """
@@ -28,6 +29,8 @@ from sinks.proof.sampling import at_most, share_of_users
 
 log = logging.getLogger("dayone.proof")
 
+#: The line that may know, at every share, what the whole core says.
+THIS_LOG = "real and this log (may know all of the core)"
 SHARES = (0.01, 0.03, 0.1, 0.3, 1.0)
 Tell = Callable[[int, int, int], None]
 
@@ -71,9 +74,9 @@ def growth(
     can be made has no point on the second and third."""
     judge, (core, _) = Judge(evidence), evidence.real
     proved = at_most(evidence.synthetic, core.sessions, evidence.seed)
-    lines: dict[str, list[Point]] = {"real alone": [], "synthetic alone": [], "both": [], "real and this log": []}
+    lines: dict[str, list[Point]] = {"real alone": [], "synthetic alone": [], "both": [], THIS_LOG: []}
     lines["real alone"].append(_nothing())
-    lines["real and this log"].append(_point(judge, 0, "0 %", proved))
+    lines[THIS_LOG].append(_point(judge, 0, "0 %", proved))
     if day_zero is not None:
         point = _point(judge, 0, "0 %", day_zero)
         lines["synthetic alone"].append(point)
@@ -85,7 +88,7 @@ def growth(
         if known.sessions < 2:
             continue
         lines["real alone"].append(_point(judge, x, label, known))
-        lines["real and this log"].append(_point(judge, x, label, concatenated(known, proved)))
+        lines[THIS_LOG].append(_point(judge, x, label, concatenated(known, proved)))
         try:
             made = _named(maker.make(known, core.sessions, evidence.seed + place), f"share{place}")
         except ProofError as error:

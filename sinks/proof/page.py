@@ -179,9 +179,9 @@ def _curves(proof: Proof) -> str:
     if proof.growth:
         text += "<h2>From day zero to day N</h2><p>What models are worth as the real log grows: taught by the real "
         text += "sessions alone, by synthetic ones alone that were made from them, and by both. Where both no longer "
-        text += "gain on real alone, it is time to stop simulating.</p>" + _lines_of(
-            proof.growth, "share of the real core"
-        )
+        text += "gain on real alone, it is time to stop simulating. The log of this proof may have learned from all of "
+        text += "the core: its line then tells nothing of small shares.</p>"
+        text += _lines_of(proof.growth, "share of the real core")
     if proof.collapse:
         text += "<h2>Generation after generation</h2><p>Models fitted on what models made: each generation on the last "
         text += "alone (replace), or on everything so far, the real core among it (accumulate).</p>"

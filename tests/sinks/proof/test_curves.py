@@ -76,6 +76,7 @@ def test_synthetic_data_helps_while_real_data_is_little() -> None:
     assert all(both.sessions > alone.sessions for both, alone in pairs)
     tenth = {name: points[1].skills["next item"] or 0 for name, points in lines.items()}
     assert tenth["real alone"] < 1
+    assert [name for name in lines if "this log" in name] == ["real and this log (may know all of the core)"]
 
 
 def test_a_share_from_which_nothing_can_be_made_has_no_point() -> None:
