@@ -7,7 +7,8 @@ kill can lose a batch: then its requests are counted as maybe billed twice.
 
 What expired, failed on the server's side or does not fit the schema is handed in again, a bounded number of times. The
 most that a batch can cost is reserved before it is handed in; as many requests go in as the budget has room for. What
-an earlier process has handed in was paid from that one's budget and is only counted here.
+an earlier process has handed in is charged when it is fetched, whatever is left of the budget: that money is gone, and
+nobody knows whether the process lived to tell of it. It may so be counted twice, but is never left out.
 
 Knows no SDK: a `BatchServer` does the talking.
 """
@@ -246,7 +247,9 @@ class Batches:
                 again[name] = with_more_room(request) if outcome.verdict.again == "with more room" else request
             else:
                 told(name, error_of(outcome, 1))
-        if hold is not None:
+        if hold is None:
+            self._budget.charge(cost)
+        else:
             hold.settle(cost)
         if len(wanted) == len(results):
             store.end_batch(batch)

@@ -80,6 +80,11 @@ class Budget:
         self._reserved[self._next] = most
         return Hold(self, self._next)
 
+    def charge(self, dollars: float) -> None:
+        """Count dollars that are gone already and were never reserved here, be there room for them or not."""
+        self._spent += dollars
+        self._wake()  # who waits for room may have none left to wait for
+
     def refusal(self, most: float) -> BudgetError:
         """The error of a call that could cost `most`, and is not made; it is counted."""
         self.refused += 1

@@ -184,10 +184,26 @@ def test_a_program_started_again_fetches_what_it_had_handed_in(stub: StubAnthrop
     assert all(isinstance(outcome, Answer) for outcome in outcomes)
     assert [len(batch.requests) for batch in stub.batches.values()] == [10, 1]
     assert model.counts.dollars == pytest.approx(stub.dollars), "all of it is counted"
-    assert model.budget.spent < stub.dollars, "and what the first process handed in was paid from its budget"
+    assert model.budget.spent == pytest.approx(stub.dollars), "and charged: who handed it in cannot have told of it"
     again, model = asking(stub, [*requests, request(99)], folder=tmp_path)
     assert told(again) == told(outcomes)
     assert (stub.counts["batches"], model.counts.dollars) == (2, 0)
+
+
+def test_what_an_earlier_process_has_spent_above_the_ceiling_is_charged(stub: StubAnthropic, tmp_path: Path) -> None:
+    requests = [request(sample, model="claude-opus-5") for sample in range(3)]
+
+    async def killed(_: float) -> None:
+        raise Killed
+
+    stub.looks = 2
+    with pytest.raises(Killed):
+        asking(stub, requests, folder=tmp_path, sleep=killed)
+    most = shipped_prices()["claude-opus-5"].most(request(9, model="claude-opus-5"), batched=True)
+    outcomes, model = asking(stub, [*requests, request(9, model="claude-opus-5")], folder=tmp_path, ceiling=1.01 * most)
+    assert [type(outcome) for outcome in outcomes] == [Answer] * 3 + [BudgetError]
+    assert (stub.counts["batches"], model.budget.refused) == (1, 1)
+    assert model.budget.spent == pytest.approx(stub.dollars) and model.budget.spent > 0
 
 
 def test_a_batch_that_the_server_has_forgotten_is_handed_in_again(stub: StubAnthropic, tmp_path: Path) -> None:

@@ -129,3 +129,21 @@ def test_what_is_no_amount_is_refused() -> None:
             Budget(ceiling)
     with pytest.raises(ValueError, match="reservation"):
         asyncio.run(Budget(1.0).reserve(math.nan))
+
+
+def test_money_that_is_gone_already_counts_above_the_ceiling_and_ends_waiting() -> None:
+    async def main() -> None:
+        budget = Budget(1.0)
+        hold = await budget.reserve(1.0)
+        waiting = asyncio.create_task(budget.reserve(0.5))
+        await asyncio.sleep(0)
+        for _ in range(3):
+            budget.charge(1.5)
+        with pytest.raises(BudgetError):
+            await waiting
+        hold.release()
+        assert (budget.spent, budget.left, budget.unknown) == (4.5, 0.0, 0.0)
+        with pytest.raises(BudgetError):
+            await budget.reserve(0.01)
+
+    asyncio.run(main())
