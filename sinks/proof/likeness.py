@@ -17,7 +17,8 @@ from personas.randomness import F64, fold, mix
 from sinks.proof.comparing import gram_sessions, grams
 from sinks.proof.log import I64, Log
 
-_CHUNK = 400
+#: Rows of both logs whose distances are in memory at once: 400 by 10,000 are 32 MB.
+_CHUNK, _BLOCK = 400, 10_000
 
 
 def tokens(log: Log) -> I64:
@@ -61,15 +62,17 @@ def _bags(logs: Sequence[Log], coded: Callable[[Log], I64], weight: float) -> li
 
 
 def nearest(of: sparse.csr_matrix, among: sparse.csr_matrix, count: int) -> F64:
-    """The distances of each row to its `count` nearest rows of another log, nearest first."""
+    """The distances of each row to its `count` nearest rows of another log, nearest first. Every row is compared with
+    every other; a tree would not help in so many columns."""
     count = min(count, among.shape[0])
-    turned = among.T.tocsr()
-    found = np.empty((of.shape[0], count))
-    for begin in range(0, of.shape[0], _CHUNK):
-        likeness = (of[begin : begin + _CHUNK] @ turned).toarray()
-        top = np.partition(likeness, likeness.shape[1] - count, axis=1)[:, -count:]
-        found[begin : begin + _CHUNK] = np.sort(1.0 - top, axis=1)
-    return np.clip(found, 0.0, 1.0)
+    best = np.full((of.shape[0], count), -np.inf)
+    for first in range(0, among.shape[0], _BLOCK):
+        turned = among[first : first + _BLOCK].T.tocsr()
+        for begin in range(0, of.shape[0], _CHUNK):
+            rows = slice(begin, begin + _CHUNK)
+            likeness = np.hstack([best[rows], (of[rows] @ turned).toarray()])
+            best[rows] = np.partition(likeness, likeness.shape[1] - count, axis=1)[:, -count:]
+    return np.clip(np.sort(1.0 - best, axis=1), 0.0, 1.0)
 
 
 def fingerprints(log: Log) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:

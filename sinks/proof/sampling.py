@@ -6,7 +6,7 @@ and in every order. The halves are the first 8 bytes of SHA-256 of the id, big-e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +51,15 @@ def share_of_users(log: Log, share: float, seed: int) -> Log:
 def at_most(log: Log, sessions: int, seed: int) -> Log:
     """All of a log, or about `sessions` sessions of whole users, where it has more."""
     return log if log.sessions <= sessions else share_of_users(log, sessions / log.sessions, seed)
+
+
+def coverage(logs: Mapping[str, tuple[Log, Log]]) -> str:
+    """In words, which logs were searched only in part (whole, searched); nothing where all were searched whole."""
+    return "; ".join(
+        f"searched {part.sessions:,} of {whole.sessions:,} {name} sessions: what comes from the others is not seen"
+        for name, (whole, part) in logs.items()
+        if part.sessions < whole.sessions
+    )
 
 
 def replicates(log: Log, seed: int, count: int) -> npt.NDArray[np.float32]:

@@ -16,10 +16,11 @@ from sinks.proof.evidence import Evidence
 from sinks.proof.likeness import fingerprints, nearest, vectors
 from sinks.proof.log import Log
 from sinks.proof.metric import Figure, Goal, Group
-from sinks.proof.sampling import Estimate, at_most, estimate, folds
+from sinks.proof.sampling import Estimate, at_most, coverage, estimate, folds
 
-#: Sessions of each log whose nearest ones are looked for; sessions shorter than this are alike by chance.
-SESSIONS, SHORTEST = 4_000, 4
+#: Sessions of each log whose nearest ones are looked for, and sessions at most that are searched for each; sessions
+#: shorter than the last are alike by chance.
+SESSIONS, SEARCHED, SHORTEST = 4_000, 200_000, 4
 #: Up to this distance one session is nearly another.
 NEAR = 0.1
 
@@ -107,7 +108,8 @@ class ClosestRecord(NearCopies):
     def compute(self, evidence: Evidence) -> Figure | str:
         """See Metric."""
         found = _distances(evidence)
-        closer = (found.to_core[:, 0] < found.to_holdout[:, 0]) + 0.5 * (found.to_core[:, 0] == found.to_holdout[:, 0])
+        taught, other = found.fair
+        closer = (taught < other) + 0.5 * (taught == other)
         user = found.synthetic.user
 
         def share(weights: Weights) -> float:
@@ -118,9 +120,10 @@ class ClosestRecord(NearCopies):
             real=0.5,
             sizes=found.sizes,
             parts={
-                "median_to_core": float(np.median(found.to_core[:, 0])),
-                "median_to_holdout": float(np.median(found.to_holdout[:, 0])),
+                "median_to_core": float(np.median(taught)),
+                "median_to_holdout": float(np.median(other)),
             },
+            note=found.fair_note,
         )
 
 
@@ -144,21 +147,29 @@ class NearestRatio(NearCopies):
 
 
 class _Distances:
-    """Distances to the two nearest sessions, of samples of equal size with sessions that are long enough."""
+    """Distances of sampled synthetic and hold-out sessions to their two nearest sessions of the whole core, of sessions
+    that are long enough. Only what is looked for is a sample: a copy whose original is not searched would not be seen.
+    """
 
     def __init__(self, evidence: Evidence) -> None:
         self._evidence = evidence
         core, holdout = (_long(log) for log in evidence.real)
         synthetic = _long(evidence.synthetic)
-        size = min(SESSIONS, core.sessions, holdout.sessions)
-        self.synthetic, core, self.holdout = (at_most(log, size, evidence.seed) for log in (synthetic, core, holdout))
-        table, taught, other = vectors(self.synthetic, core, self.holdout)
-        self.to_core, self.to_holdout = nearest(table, taught, 2), nearest(table, other, 2)
-        self.of_holdout = nearest(other, taught, 2)
+        searched = at_most(core, SEARCHED, evidence.seed)
+        self.synthetic, self.holdout = (at_most(log, SESSIONS, evidence.seed) for log in (synthetic, holdout))
+        table, taught, other = vectors(self.synthetic, searched, self.holdout)
+        self.to_core, self.of_holdout = nearest(table, taught, 2), nearest(other, taught, 2)
+        self.note = coverage({"core": (core, searched)})
         self.sizes = {
-            "synthetic_sessions": self.synthetic.sessions, "core_sessions": core.sessions,
+            "synthetic_sessions": self.synthetic.sessions, "core_sessions": searched.sessions,
             "holdout_sessions": self.holdout.sessions,
         }  # fmt: skip
+        # Of two samples of the same people the larger one is closer, so whoever asks which is closer needs equal ones.
+        size = min(core.sessions, holdout.sessions, SEARCHED)
+        equal = [at_most(log, size, evidence.seed) for log in (core, holdout)]
+        table, *tables = vectors(self.synthetic, *equal)
+        self.fair = [nearest(table, each, 1)[:, 0] for each in tables]
+        self.fair_note = coverage({"core": (core, equal[0]), "hold-out": (holdout, equal[1])})
 
     def figure(self, of: Callable[[F64, F64], F64]) -> Figure:
         """The mean of a number that is made of the distances to the nearest and the second nearest core session, of
@@ -177,6 +188,7 @@ class _Distances:
             floor=Estimate(0.0, 0.0, 0.0),
             sizes=self.sizes,
             parts={"synthetic": float(ours.mean()), "holdout": float(theirs.mean())},
+            note=self.note,
         )
 
 
