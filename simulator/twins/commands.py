@@ -173,10 +173,12 @@ def explain_model_command(folder: Path, *, json_output: bool = False) -> None:
 
 
 def origin_of(lineage: Lineage, seed: int) -> dict[str, Any]:
-    """What a file of drawn sessions says of itself: that it is synthetic, and by what."""
+    """What a file of drawn sessions says of itself: that it is synthetic, by what, and the SHA-256 of the files that
+    taught the model, so that a proof sees when one of them is its hold-out."""
     ancestors = [*lineage.ancestors, f"model {lineage.fingerprint}"]
     return {"synthetic": True, "generator": "twin", "generation": lineage.generation, "ancestors": ancestors,
-            "real": lineage.real, "model": lineage.fingerprint, "seed": seed}  # fmt: skip
+            "real": lineage.real, "model": lineage.fingerprint, "seed": seed,
+            "taught_by": [file["sha256"] for file in lineage.core.get("files", [])]}  # fmt: skip
 
 
 def told(lineage: Lineage) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
 
@@ -25,7 +25,9 @@ from sinks.proof.markov import Markov
 from sinks.proof.sampling import FEW, at_most, bits_of, folds, replicates
 
 Found = TypeVar("Found")
-Checked = Literal["checked on real hold-out", "synthetic only"]
+Checked = Literal["checked on real hold-out", "hold-out not independent: it taught the model", "synthetic only"]
+#: What is said instead where the hold-out is among the files that the model learned from.
+NOT_INDEPENDENT: Final = "hold-out not independent: it taught the model"
 #: At most: sessions of each log that are looked at, rows that a model of next events is trained or tested on, and
 #: questions to recommenders.
 SESSIONS, ROWS, ASKED = 12_000, 40_000, 20_000
@@ -36,7 +38,7 @@ SAME_ITEMS = "the core has too few items in use, or one of them nearly everywher
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """The logs of a proof. `conversion` names the event that the product lives on; `replicates` is how many bootstrap
-    replicates make an interval."""
+    replicates make an interval. `taught`: the model learned from the hold-out as well."""
 
     synthetic: Log
     core: Log | None = None
@@ -44,12 +46,15 @@ class Evidence:
     seed: int = 0
     replicates: int = 200
     conversion: str | None = None
+    taught: bool = False
     _once: dict[object, Any] = field(default_factory=dict, repr=False)
 
     @property
     def checked(self) -> Checked:
         """What a reader has to know of every figure."""
-        return "synthetic only" if self.holdout is None else "checked on real hold-out"
+        if self.holdout is None:
+            return "synthetic only"
+        return NOT_INDEPENDENT if self.taught else "checked on real hold-out"
 
     def once(self, key: object, make: Callable[[], Found]) -> Found:
         """What `make` gives, made only once for this key."""

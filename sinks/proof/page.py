@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from html import escape
 
 from sinks.proof.charts import Mark, bars, intervals, lines
+from sinks.proof.evidence import NOT_INDEPENDENT
 from sinks.proof.record import Curve, Interval, Judged, Measured, Proof
 
 _STYLE = """
@@ -68,6 +69,8 @@ def _verdict(proof: Proof) -> str:
     words = f"<strong>{escape(proof.checked.capitalize())}.</strong>"
     if proof.checked == "synthetic only":
         words += " No real log was given: nothing here says whether any of it is true, useful or private."
+    elif proof.checked == NOT_INDEPENDENT:
+        words += " The figures flatter: prove on real people that the model has not seen."
     if proof.passed is not None:
         failed = [gate.metric for gate in proof.gates if not gate.passed]
         words += (

@@ -75,9 +75,11 @@ def evidence_of(reads: Mapping[str, Read], wish: Wish) -> Evidence:
                 f"The {name} log has {each.sessions} sessions: too few to say anything.",
                 hint=f"Give {_FEWEST} or more.",
             )
+    sums = {file["sha256"] for file in reads["holdout"].files} if "holdout" in reads else set[str]()
     return Evidence(
-        logs["synthetic"], logs.get("core"), logs.get("holdout"), wish.seed, wish.replicates, wish.conversion
-    )
+        logs["synthetic"], logs.get("core"), logs.get("holdout"), wish.seed, wish.replicates, wish.conversion,
+        taught=bool(sums & reads["synthetic"].taught_by),
+    )  # fmt: skip
 
 
 def measure(

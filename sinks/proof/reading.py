@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from personas.core.columns import columns_of, moment_of
 from personas.core.mapping import CoreMap
@@ -35,13 +36,15 @@ _MEMORY = "2GB"
 @dataclass(frozen=True, eq=False)
 class Read:
     """A log that was read: its table, how the user called it, its files with their SHA-256, and the runs that it is
-    made of, where it comes from a store; `place` is that store."""
+    made of, where it comes from a store; `place` is that store. `taught_by`: the SHA-256 of the files that taught the
+    model of a synthetic log, where it tells them."""
 
     table: pa.Table
     said: str
     files: tuple[dict[str, Any], ...] = ()
     runs: tuple[str, ...] = ()
     place: Place | None = None
+    taught_by: frozenset[str] = frozenset()
 
 
 def read_log(given: str, mapping: CoreMap, option: str) -> Read:
@@ -94,7 +97,21 @@ def read_synthetic(given: str, mapping: CoreMap, store: Place, runs: Sequence[st
         return _runs_of(store, given, _cited(manifest))
     if given.startswith("ducklake:") or (path.suffix in DATABASES and path.is_file() and _is_store(path)):
         return _runs_of(place_of(given), given, runs)
-    return read_log(given, mapping, "")
+    return replace(read_log(given, mapping, ""), taught_by=_taught_by(path))
+
+
+def _taught_by(path: Path) -> frozenset[str]:
+    """What Parquet files of `dayone sample` tell in their metadata of the files that taught the model."""
+    found: set[str] = set()
+    for file in sorted(path.rglob("*.parquet")) if path.is_dir() else [path]:
+        if file.suffix == ".parquet" and file.is_file():
+            try:
+                told = json.loads((pq.read_schema(file).metadata or {}).get(b"dayone", b"{}"))
+            except ValueError:  # the metadata of somebody else
+                continue
+            sums = told.get("taught_by", []) if isinstance(told, dict) else []
+            found.update(each for each in sums if isinstance(each, str))
+    return frozenset(found)
 
 
 class _Asking:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from personas.errors import ProofError
+from sinks.proof.evidence import Checked
 from sinks.proof.metric import Figure, Metric
 from sinks.proof.sampling import Estimate
 
@@ -41,7 +42,7 @@ class Measured(_Part):
     goal: Literal["higher", "lower", "close"]
     unit: str
     source: str
-    checked: Literal["checked on real hold-out", "synthetic only"]
+    checked: Checked
     value: Interval
     floor: Interval | None = None
     real: float | None = None
@@ -107,7 +108,7 @@ class Proof(_Part):
 
     format: int = FORMAT
     dayone: str
-    checked: Literal["checked on real hold-out", "synthetic only"]
+    checked: Checked
     seed: int
     replicates: int = Field(description="Bootstrap replicates behind each interval")
     logs: dict[str, LogRecord]
@@ -124,9 +125,7 @@ class Proof(_Part):
         return all(gate.passed for gate in self.gates) if self.gates else None
 
 
-def measured(
-    metric: Metric, figure: Figure, checked: Literal["checked on real hold-out", "synthetic only"]
-) -> Measured:
+def measured(metric: Metric, figure: Figure, checked: Checked) -> Measured:
     """A figure as plain data, rounded to what it can bear."""
     return Measured(
         metric=metric.name, group=metric.group, title=metric.title, goal=metric.goal, unit=metric.unit,

@@ -17,7 +17,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from sinks.proof.evidence import Evidence
+from sinks.proof.evidence import NOT_INDEPENDENT, Evidence
 from sinks.proof.learners.arms import Area
 from sinks.proof.likeness import Counted, nearest, vectors
 from sinks.proof.log import Log
@@ -43,6 +43,8 @@ class Membership:
 
     def compute(self, evidence: Evidence) -> Figure | str:
         """See Metric."""
+        if evidence.taught:
+            return NOT_INDEPENDENT
         core, holdout = evidence.real
         others, known = folds(holdout, evidence.seed + 1)
         fresh, rest = folds(known, evidence.seed + 2)

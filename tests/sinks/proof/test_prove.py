@@ -13,6 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from dayone import front_door
+from simulator.twins.commands import Wish as Fit
+from simulator.twins.commands import fit_command, sample_command
 from sinks.proof.record import read_proof
 from tests.sinks.proof.making import shop_log
 
@@ -63,6 +65,25 @@ def test_one_real_log_is_split_by_the_hash_of_its_users(logs: Path, tmp_path: Pa
     told = json.loads(output)
     assert told["logs"]["core"]["users"] + told["logs"]["holdout"]["users"] == 400
     assert told["checked"] == "checked on real hold-out"
+
+
+@pytest.mark.parametrize("option", ["real", "holdout"])
+def test_a_holdout_that_taught_the_model_is_not_called_independent(logs: Path, tmp_path: Path, option: str) -> None:
+    fit_command(Fit(core=str(logs / "real.parquet"), out=tmp_path / "model"))
+    sample_command(tmp_path / "model", 200, tmp_path / "twins.parquet", 1)
+    few = ("--only", "session_length", "--only", "membership", "--out", tmp_path)
+    told = logs / "real.parquet"
+    real = ("--real", told) if option == "real" else ("--core", logs / "core.parquet", "--holdout", told)
+    code, output = prove(tmp_path / "twins.parquet", *real, *few)
+    words = "hold-out not independent: it taught the model"
+    assert code == 0 and words in output and "checked on real hold-out" not in output, output
+    proof = read_proof(tmp_path)
+    assert proof.checked == words and [figure.checked for figure in proof.figures] == [words]
+    assert [(each.metric, each.reason) for each in proof.absent] == [("membership", words)]
+    page = (tmp_path / "proof.html").read_text("utf-8")
+    assert words.capitalize() in page and "hecked on real hold-out" not in page
+    other = ("--core", told, "--holdout", logs / "holdout.parquet")
+    assert "checked on real hold-out" in prove(tmp_path / "twins.parquet", *other, *few)[1]
 
 
 def test_without_real_logs_a_proof_says_so(logs: Path, tmp_path: Path) -> None:
