@@ -5,10 +5,11 @@ process. The id of a batch is written down as soon as the server has told it; a 
 again fetches what it had handed in and does not pay twice. In between (between the handing in and the writing down) a
 kill can lose a batch: then its requests are counted as maybe billed twice.
 
-What expired, failed on the server's side or does not fit the schema is handed in again, a bounded number of times. The
-most that a batch can cost is reserved before it is handed in; as many requests go in as the budget has room for. What
-an earlier process has handed in is charged when it is fetched, whatever is left of the budget: that money is gone, and
-nobody knows whether the process lived to tell of it. It may so be counted twice, but is never left out.
+What expired, failed on the server's side, went with a batch that the server knows no more, or does not fit the schema
+is handed in again, a bounded number of times. The most that a batch can cost is reserved before it is handed in;
+as many requests go in as the budget has room for. What an earlier process has handed in is charged when it is fetched,
+whatever is left of the budget: that money is gone, and nobody knows whether the process lived to tell of it.
+It may so be counted twice, but is never left out.
 
 Knows no SDK: a `BatchServer` does the talking.
 """
@@ -229,6 +230,11 @@ class Batches:
         results = await self._results(batch)
         if isinstance(results, Failure):  # there is no such batch any more
             store.end_batch(batch)
+            for name, request in wanted.items():
+                if again is not None:
+                    again[name] = request
+                else:
+                    told(name, error_of(results, 1))
             return
         cost = 0.0
         for name, request in wanted.items():

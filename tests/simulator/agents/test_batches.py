@@ -222,6 +222,18 @@ def test_a_batch_that_the_server_has_forgotten_is_handed_in_again(stub: StubAnth
     recordings.close()
 
 
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_batch_that_is_gone_while_it_is_waited_for_is_handed_in_again_and_then_given_up(
+    stub: StubAnthropic, times: int
+) -> None:
+    stub.faults = [None, Fault(status=404)] * times
+    outcomes, model = asking(stub, [request(1), request(2)])
+    expected = ["answered"] * 2 if times == 1 else ["not_found"] * 2
+    assert [one.kind if isinstance(one, TutorError) else "answered" for one in outcomes] == expected
+    assert stub.counts["batches"] == min(times + 1, 3) and model.counts.calls["not_found"] == times
+    assert model.budget.unknown > 0 and model.budget.reserved == 0, "it may have been billed"
+
+
 def test_without_recordings_an_interruption_cancels_the_batch(stub: StubAnthropic) -> None:
     async def interrupted(_: float) -> None:
         raise asyncio.CancelledError
