@@ -13,7 +13,7 @@ import numpy as np
 
 from personas.randomness import F64
 from simulator.twins.log import I64
-from simulator.twins.privacy import users_of
+from simulator.twins.privacy import extremes, users_of
 
 HOUR, WEEK = 3_600_000_000, 168
 CELLS = 32
@@ -73,8 +73,11 @@ def bursts_of(event: I64, instant: I64, user: I64, k: int) -> Bursts:
         return _none()
     rows = [_rows(event, instant // HOUR - origin, burst) for burst in found]
     order = sorted(range(len(found)), key=lambda place: -len(rows[place]))[:MOST]
-    tables = [np.quantile(instant[rows[place]] - (found[place][1] + origin) * HOUR, np.linspace(0, 1, CELLS + 1))
-              for place in order]  # fmt: skip
+    tables = []
+    for place in order:
+        after = instant[rows[place]] - (found[place][1] + origin) * HOUR
+        ends = extremes(after, user[rows[place]], k)
+        tables.append(np.clip(np.quantile(after, np.linspace(0, 1, CELLS + 1)), *ends))
     chosen = np.array([found[place] for place in order])
     return Bursts(chosen[:, 0], (chosen[:, 1] + origin) * HOUR, (chosen[:, 2] + origin) * HOUR, np.stack(tables))
 

@@ -10,14 +10,15 @@ shape of distribution, and any dependence on the history, can be learnt. Weighed
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from personas.randomness import F64
 from simulator.twins.bursts import CELLS, Bursts, bursts_of
 from simulator.twins.log import I64
-from simulator.twins.privacy import users_of
+from simulator.twins.privacy import extremes, users_of
 
 CLASSES = 64
 ATOM_SHARE = 0.01
@@ -29,7 +30,8 @@ RESOLUTIONS = (86_400 * SECOND, 3600 * SECOND, 60 * SECOND, SECOND, 1000, 1)
 @dataclass(frozen=True)
 class Durations:
     """atoms [A]: microseconds that are classes 0..A-1. edges [B+1]: the other classes, rising, in
-    microseconds; class A+b lies in [edges[b], edges[b+1]). quantiles [B, CELLS+1]: log1p of seconds at equally spaced
+    microseconds; class A+b lies in [edges[b], edges[b+1]), and what is shorter or longer than all in the
+    first or last. quantiles [B, CELLS+1]: log1p of seconds at equally spaced
     probabilities. bursts: classes from `plain` on. resolution: all times are multiples of so many microseconds."""
 
     atoms: I64
@@ -82,7 +84,8 @@ def resolution_of(time: I64) -> int:
 
 
 def durations_of(event: I64, before: I64, instant: I64, user: I64, k: int, resolution: int) -> Durations:
-    """Classes for the waits before events (microseconds) of users: no class has fewer than `k` of them."""
+    """Classes for the waits before events (microseconds) of users: no class has fewer than `k` of them. Where fewer
+    than `k` users wait, nothing of it is learnt."""
     bursts = bursts_of(event, instant, user, k)
     apart = bursts.of(event, instant) < 0
     gap, user = np.maximum(instant - before, 0)[apart], user[apart]
@@ -92,24 +95,44 @@ def durations_of(event: I64, before: I64, instant: I64, user: I64, k: int, resol
     shared = (count >= max(ATOM_SHARE * len(gap), k)) & (users_of(code, user, len(values)) >= k)
     often = values[shared][np.argsort(-count[shared], kind="stable")][:MOST_ATOMS]
     atoms = np.sort(often)
-    rest = np.sort(gap[~np.isin(gap, atoms)])
-    if not len(rest) and len(atoms):
+    other = ~np.isin(gap, atoms)
+    rest, owner = gap[other], user[other]
+    if len(np.unique(owner)) < k:
+        atoms = atoms if len(atoms) else np.zeros(1, np.int64)
         return Durations(atoms, np.array([0, 0]), np.zeros((0, CELLS + 1)), resolution, bursts)
-    bins = int(np.clip(len(rest) // (CELLS * k), 1, CLASSES))
-    edges = np.unique(rest[np.linspace(0, len(rest) - 1, bins + 1).astype(np.int64)])
-    edges = edges if len(edges) > 1 else np.array([edges[0], edges[0] + 1])
-    edges[-1] += 1
-    tables = []
-    for low, high in pairwise(edges):
-        part = rest[np.searchsorted(rest, low) : np.searchsorted(rest, high)]
-        tables.append(_quantiles(np.log1p(part / SECOND), k))
+    order = np.argsort(rest, kind="stable")
+    rest, owner = rest[order], owner[order]
+    inner = _inner_edges(rest, k)
+    low, high = _rounded(np.array(extremes(rest, owner, k)))
+    low = min(int(low), *inner[:1] - 1) if len(inner) else int(low)
+    high = max(int(high), low, *inner[-1:]) + 1
+    cuts = np.searchsorted(rest, inner)
+    parts = zip(np.split(rest, cuts), np.split(owner, cuts), strict=True)
+    tables = [_quantiles(np.log1p(part / SECOND), whose, k) for part, whose in parts]
+    edges = np.concatenate([[low], inner, [high]]).astype(np.int64)
     return Durations(atoms, edges, np.stack(tables), resolution, bursts)
 
 
-def _quantiles(sorted_values: F64, k: int) -> F64:
-    """Quantiles whose ends are means of k values, so that no single one is released."""
-    count = len(sorted_values)
-    part = max(min(k, count), 1)
-    table = np.quantile(sorted_values, np.linspace(0, 1, CELLS + 1))
-    low, high = sorted_values[:part].mean(), sorted_values[-part:].mean()
-    return np.clip(table, low, high)
+def _inner_edges(rest: I64, k: int) -> I64:
+    """Where sorted waits are cut into classes of about equal counts, none with fewer than k: rounded to three digits,
+    as the waits themselves are single people's."""
+    bins = int(np.clip(len(rest) // (CELLS * k), 1, CLASSES))
+    found: list[int] = []
+    last = 0
+    for edge in np.unique(_rounded(rest[np.linspace(0, len(rest) - 1, bins + 1).astype(np.int64)[1:-1]])).tolist():
+        place = int(np.searchsorted(rest, edge))
+        if place - last >= k and len(rest) - place >= k:
+            found.append(edge)
+            last = place
+    return np.array(found, dtype=np.int64)
+
+
+def _rounded(microseconds: npt.NDArray[Any]) -> I64:
+    """Three significant digits."""
+    unit = 10.0 ** np.maximum(np.floor(np.log10(np.maximum(microseconds, 1))) - 2, 0)
+    return np.rint(np.rint(microseconds / unit) * unit).astype(np.int64)
+
+
+def _quantiles(sorted_values: F64, user: I64, k: int) -> F64:
+    """Quantiles whose ends are means over k users, so that no single one's value is released."""
+    return np.clip(np.quantile(sorted_values, np.linspace(0, 1, CELLS + 1)), *extremes(sorted_values, user, k))

@@ -26,7 +26,7 @@ import pyarrow as pa
 
 from personas.errors import TwinError
 from personas.randomness import F64, fold, root_key, uniform
-from simulator.twins.bursts import Bursts
+from simulator.twins.bursts import HOUR, Bursts
 from simulator.twins.calendar import fit_calendar
 from simulator.twins.catalogue import Catalogue, catalogue_of
 from simulator.twins.dwell import Durations, durations_of, resolution_of
@@ -90,7 +90,7 @@ def fit(table: pa.Table, options: FitOptions, progress: Progress = lambda step, 
     progress("done", 1.0)
     facts = {
         "users": log.users, "sessions": len(log.user), "events": len(log.event),
-        "first": int(log.time.min()), "last": int(log.time.max()),
+        "first": int(shape.span[0]), "last": int(shape.span[1]),
         "dropped": dropped, "networks": figures, "columns_left_out": left_out,
     }  # fmt: skip
     return TwinModel(arrays, {"event": log.words["event"], "item": log.words["item"], **texts}, facts)
@@ -106,7 +106,7 @@ def shape_of(log: Log, catalogue: Catalogue, durations: Durations) -> Shape:
         column=column, columns=int(column.max()) + 1, modes=MODES, group=catalogue.group[catalogue.token],
         groups=catalogue.groups if (log.item >= 0).any() else 1,
         hours=bool((log.time % 86_400_000_000).any()), static=STATIC,
-        span=np.array([log.time.min(), log.time.max()]), bursts=durations.bursts.end,
+        span=np.array([log.time.min() // HOUR, -(-log.time.max() // HOUR)]) * HOUR, bursts=durations.bursts.end,
     )  # fmt: skip
 
 

@@ -40,7 +40,7 @@ MOST_PAIRED = 40
 class Shape:
     """Sizes that inputs depend on. column [E]: the input column of each event, of `columns`. modes: ways of choosing an
     item. group [I+1]: group of each item (the last: rare), of `groups`. hours: whether times have a time of day.
-    static: numbers that hold for a whole session. span [2]: first and last instant. bursts [B]: ends of bursts."""
+    static: numbers that hold for a whole session. span [2]: whole hours around the log. bursts [B]: ends of bursts."""
 
     column: I64
     columns: int

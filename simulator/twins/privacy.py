@@ -29,6 +29,16 @@ def users_of(code: I64, user: I64, size: int) -> I64:
     return np.bincount(pairs // span, minlength=size)[:size]
 
 
+def extremes(values: npt.NDArray[Any], user: I64, k: int) -> tuple[float, float]:
+    """The lowest and the highest that may be told of values of users: means of the lowest (highest) values of the k
+    users who go furthest, so that nobody alone decides them. With fewer than k users, of all users."""
+    order = np.lexsort((values, user))
+    change = np.flatnonzero(np.diff(user[order])) + 1
+    low = values[order][np.append(0, change)]
+    high = values[order][np.append(change, len(order)) - 1]
+    return float(np.sort(low)[:k].mean()), float(np.sort(high)[-k:].mean())
+
+
 def in_order(log: Log) -> Log:
     """The log with the rows of each session in the order of their times; equal times keep the order of the rows."""
     late = (np.diff(log.time) < 0) & (np.diff(log.session) == 0)
