@@ -58,6 +58,7 @@ class Lineage(BaseModel):
     epsilon: float | None
     delta: float | None
     seed: int
+    item_names: int = 2
     pack: PackNamed | None
     core: dict[str, Any]
     facts: dict[str, Any]
@@ -72,7 +73,8 @@ def lineage_of(
     return Lineage(
         format=FORMAT, fingerprint=model.fingerprint, dayone_version=dayone_version(),
         generation=ancestry.generation + 1, ancestors=ancestry.ancestors, real=ancestry.real, k=options.k,
-        epsilon=options.epsilon, delta=options.delta, seed=options.seed, pack=pack,
+        epsilon=options.epsilon, delta=options.delta, seed=options.seed,
+        item_names=options.item_names, pack=pack,
         core=core, facts=dict(model.facts), new_pack=new_pack,
     )  # fmt: skip
 

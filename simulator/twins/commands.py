@@ -42,6 +42,7 @@ class Wish:
     bad_rows: Path | None = None
     memory: str = "2GB"
     student: Path | None = None
+    item_names: int = 2
 
 
 def fit_command(wish: Wish, *, json_output: bool = False) -> None:
@@ -83,7 +84,7 @@ def fit_core(
     delta = wish.delta
     if wish.epsilon is not None and delta is None:
         delta = 0.1 / core.told["users"]
-    options = FitOptions(k=wish.k, epsilon=wish.epsilon, delta=delta, seed=wish.seed)
+    options = FitOptions(k=wish.k, epsilon=wish.epsilon, delta=delta, seed=wish.seed, item_names=wish.item_names)
     log = core.log
     if options.epsilon is not None and options.delta is not None:
         from simulator.twins.log import log_of

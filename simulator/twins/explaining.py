@@ -35,7 +35,8 @@ def explained(folder: Path, users: int = USERS) -> dict[str, Any]:
 
 def promises(lineage: Lineage) -> Iterator[str]:
     """What may be said of the people of the core, in whole sentences."""
-    yield f"No event name or item that fewer than {lineage.k} users had is in the model."
+    yield f"No event name that fewer than {lineage.k} users had is in the model, and no item of fewer is learnt alone."
+    yield f"Names of items that fewer than {min(lineage.k, lineage.item_names)} users had are replaced (--item-names)."
     if lineage.epsilon is None:
         yield "There is no noise in it: no differential privacy is promised. `dayone prove` attacks it."
     else:

@@ -171,6 +171,20 @@ def test_the_front_door_knows_the_commands(made: tuple[Path, Lineage], tmp_path:
     assert runner.invoke(door, ["fit", str(tmp_path / "nowhere.csv")]).exception.exit_code == 8  # type: ignore[union-attr]
 
 
+def test_names_of_items_are_kept_from_so_many_users_on_and_the_promise_says_so(tmp_path: Path) -> None:
+    table = small_log()
+    users, items = table["user_id"].to_pylist(), table["item_id"].to_pylist()
+    rare = ["rare" if item and user in ("person-1", "person-2") else item
+            for user, item in zip(users, items, strict=True)]  # fmt: skip
+    pq.write_table(table.set_column(4, "item_id", pa.array(rare)), tmp_path / "core.parquet")
+    runner, door = CliRunner(), front_door()
+    for number, kept in (("2", True), ("3", False)):
+        options = ["fit", str(tmp_path / "core.parquet"), "--out", str(tmp_path / number), "--item-names", number]
+        done = runner.invoke(door, options)
+        assert done.exit_code == 0 and f"items that fewer than {number} users had are replaced" in done.output
+        assert ("rare" in load(tmp_path / number)[0].words["item"]) == kept
+
+
 @pytest.mark.parametrize("stopped", [KeyboardInterrupt(), RuntimeError("Query interrupted")])
 def test_ctrl_c_leaves_nothing_behind(
     model_of: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stopped: BaseException
