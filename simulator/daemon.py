@@ -73,7 +73,9 @@ def run_order(
         producer: MessageProducer = EventProducer(connection, cluster_id=cluster_id_of(connection))
         stack.callback(producer.close)
         asked.append(producer.stop)  # a broker that is away must not hold up the end
-        tutoring = None if order.identity.tutor is None else stack.enter_context(_tutoring(order, settings))
+        tutoring = None
+        if order.identity.tutor is not None:
+            tutoring = stack.enter_context(_tutoring(order, settings, shard.count))
         run, steering = _prepare(order, shard, connection, producer, stop, clock, tutoring)
         stack.enter_context(listening(connection, steering))
         tutor_telemetry = TutorTelemetry(telemetry.registry) if tutoring is not None else None
@@ -145,11 +147,13 @@ def _behaviour_of(order: Order) -> Behaviour | None:
     return student
 
 
-def _tutoring(order: Order, settings: SimulatorSettings) -> Tutoring:
+def _tutoring(order: Order, settings: SimulatorSettings, shards: int) -> Tutoring:
+    """The agents of one shard; the ceiling of the run is divided among its shards, which know nothing of each other."""
     from simulator.tutoring import Tutoring
 
     assert order.identity.tutor is not None
-    return Tutoring(order.identity.tutor, settings, order.budget, batches=order.batches)
+    ceiling = None if order.budget is None else order.budget / shards
+    return Tutoring(order.identity.tutor, settings, ceiling, batches=order.batches)
 
 
 def _twins_of(order: Order) -> Twins | None:

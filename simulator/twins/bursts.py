@@ -76,8 +76,8 @@ def bursts_of(event: I64, instant: I64, user: I64, k: int) -> Bursts:
     tables = []
     for place in order:
         after = instant[rows[place]] - (found[place][1] + origin) * HOUR
-        low, high = extremes(after, user[rows[place]], k)
-        tables.append(np.clip(np.quantile(after, np.linspace(0, 1, CELLS + 1)), low, high))
+        least, most = extremes(after, user[rows[place]], k)
+        tables.append(np.clip(np.quantile(after, np.linspace(0, 1, CELLS + 1)), least, most))
     chosen = np.array([found[place] for place in order])
     return Bursts(chosen[:, 0], (chosen[:, 1] + origin) * HOUR, (chosen[:, 2] + origin) * HOUR, np.stack(tables))
 

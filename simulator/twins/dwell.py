@@ -130,8 +130,8 @@ def _inner_edges(rest: I64, k: int) -> I64:
 def _rounded(microseconds: npt.NDArray[Any]) -> I64:
     """Three significant digits."""
     unit = 10.0 ** np.maximum(np.floor(np.log10(np.maximum(microseconds, 1))) - 2, 0)
-    clipped: F64 = np.rint(np.rint(microseconds / unit) * unit).astype(np.int64)
-    return clipped
+    rounded: I64 = np.rint(np.rint(microseconds / unit) * unit).astype(np.int64)
+    return rounded
 
 
 def _quantiles(sorted_values: F64, user: I64, k: int) -> F64:

@@ -19,8 +19,12 @@ from simulator.agents.language import Answer, LanguageModel, Request
 from simulator.agents.recordings import FILE, Recordings
 from simulator.agents.replay import RecordedModel
 from simulator.choice import Interrupted
+from simulator.daemon import _tutoring
+from simulator.order import Order
 from simulator.partitioner import Shard
 from simulator.producer import MemoryProducer
+from simulator.run import Plan
+from simulator.settings import load_settings
 from simulator.simulation import Held, Simulation
 from simulator.tutoring import MakeModel, Tutoring
 from tests.runs import START, identity_of, pack_of
@@ -161,3 +165,11 @@ def test_money_that_an_earlier_start_spent_counts(tmp_path: Path) -> None:
     with Tutoring(TUTOR, settings(tmp_path), 1.0, recorded(odd)) as tutoring:
         tutoring.open(resumed=True, earlier=TutorReport(dollars=2.0))
         assert tutoring.budget.ceiling == 0
+
+
+@pytest.mark.parametrize(("budget", "shards", "ceiling"), [(5.0, 1, 5.0), (5.0, 2, 2.5), (None, 2, None)])
+def test_shards_share_the_ceiling_of_their_run(budget: float | None, shards: int, ceiling: float | None) -> None:
+    tutor = TutorIdentity(share=0.5, model="tiny", prompts="ab")
+    identity = identity_of("shop", users=10).model_copy(update={"tutor": tutor})
+    order = Order(pack_of("shop"), identity, Plan(days=1), budget=budget)
+    assert _tutoring(order, load_settings(), shards).ceiling == ceiling
