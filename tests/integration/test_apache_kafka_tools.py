@@ -78,7 +78,7 @@ def test_lag_of_the_sink_and_rubbish_of_a_load_generator(
     assert sum(lag for _, lag in lag_of(apache_kafka, GROUP).values()) == rubbish
 
     second = dayone("sink", *words)
-    until(lambda: f"reading 17 partitions, {rubbish} messages behind" in second.err, second)
+    until(lambda: f"reading 21 partitions, {rubbish} messages behind" in second.err, second)
     second.signal(signal.SIGTERM)  # drains
     assert second.wait() == 0, second.err
     assert {lag for _, lag in lag_of(apache_kafka, GROUP).values()} == {0}
