@@ -5,6 +5,7 @@ An HTML comment in the lines before a block says how it is to be treated:
     <!-- needs: kcat -->          left out where that program is missing (several names: separated by commas)
     <!-- background -->           started, and stopped with Ctrl-C at the end of its section
     <!-- ready: http://… -->      a background block: the section goes on when this address answers with 200
+    <!-- ready: http://…/metrics NAME 100 -->  the same, and when the metric of that name has reached the number
     <!-- not-run: the reason -->  only read, never run
     <!-- fails: 3 -->             the exit code that is expected in place of 0
     <!-- model -->                its section needs a language model: whoever runs it provides one
@@ -168,10 +169,18 @@ class Session:
         assert not faults, "\n".join(faults)
 
 
-def answers(address: str) -> bool:
-    """Whether an address answers with 200 now."""
+def answers(ready: str) -> bool:
+    """Whether an address answers with 200 now and, where a metric and a number follow, shows at least that number."""
+    address, _, wanted = ready.partition(" ")
     try:
         with urllib.request.urlopen(address, timeout=2) as response:
-            return bool(response.status == 200)
+            return bool(response.status == 200) and (not wanted or reached(response.read().decode(), wanted))
     except (urllib.error.URLError, OSError):
         return False
+
+
+def reached(exposition: str, wanted: str) -> bool:
+    """Whether a page of Prometheus metrics shows a sample that is at least as large as `wanted` (NAME NUMBER) says."""
+    name, number = wanted.rsplit(" ", 1)
+    samples = (line.rsplit(" ", 1) for line in exposition.splitlines() if line.startswith(f"{name} "))
+    return any(float(sample[1]) >= float(number) for sample in samples)

@@ -27,6 +27,7 @@ from tests.documents import (
     Section,
     Session,
     commands_of,
+    reached,
     sections_of,
     starts_with,
     statements_of,
@@ -215,6 +216,20 @@ def test_reading_sections_blocks_and_directives() -> None:
     assert commands_of(one.blocks[0].text) == ["dayone up shop", 'dayone sql "select 1\n            as one"']
     assert list(statements_of(three.blocks[0].text)) == ["select 1", "select 2"]
     assert three.blocks[0].line == 18
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ('rows_total{table="events"} 1000', True),
+        ('rows_total{table="events"} 1001', False),
+        ('rows_total{table="labels"} 1', False),
+        ("rows_total 0", False),
+    ],
+)
+def test_a_block_can_wait_for_a_metric(wanted: str, expected: bool) -> None:
+    page = '# TYPE rows_total counter\nrows_total{table="events"} 1000.0\nrows_total{table="labels"} 0.0\n'
+    assert reached(page, wanted) is expected
 
 
 @pytest.mark.parametrize("text", ["```bash\ndayone demo\n", '```bash\necho "open\n```\n'])
