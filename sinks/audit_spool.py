@@ -8,7 +8,7 @@ that took it in has been committed; one that was taken in already is known by it
 it was taken in is found by `dayone audit verify`, which asks the log for the build. A lake has many writers: there the
 log is written at once.
 
-Knows files and the log's notes; opens stores.
+Knows files and the log's notes; the store calls it, and `audit_recording.py` decides what has to wait.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from personas.errors import LockedStoreError, StoreError
+from personas.errors import StoreError
 from personas.provenance import fingerprint
 from sinks.audit_log import Note, append
 from sinks.database import Database
@@ -46,21 +45,21 @@ def waiting(place: Place) -> list[Note]:
     return notes
 
 
-def record(place: Place, notes: Sequence[Note]) -> bool:
-    """Put notes into the log of a store that nobody of this process has open. True: they are in it; False: they wait
-    beside it because other processes have it open. StoreError where neither is possible."""
-    from sinks.store import Store
-
+def put(spool: Path, each: Note) -> None:
+    """Let a note wait. Written under another name and renamed: a reader sees all of it or nothing. StoreError where the
+    folder is not writable."""
+    told = {**asdict(each), "time": each.time.isoformat()}
+    path = spool / f"{each.time:%Y%m%dT%H%M%S%fZ}-{fingerprint(told)[:12]}.json"
     try:
-        with Store.open(place) as store:
-            store.note(notes)
-    except LockedStoreError:
-        spool = spool_of(place)
-        assert spool is not None, "a lake is not locked"
-        for each in notes:
-            _put(spool, each)
-        return False
-    return True
+        spool.mkdir(exist_ok=True)
+        written = path.with_suffix(f".{os.getpid()}.partial")
+        written.write_text(json.dumps(told, ensure_ascii=False), "utf-8")
+        written.rename(path)
+    except OSError as error:
+        raise StoreError(
+            f"{spool}: an entry for the audit log cannot be kept there ({error.strerror}).",
+            hint="Try again when no other program has the store open, or make its folder writable.",
+        ) from error
 
 
 def take_in(database: Database, place: Place) -> int:
@@ -95,19 +94,3 @@ def _files(place: Place) -> list[Path]:
 def _note_in(path: Path) -> Note:
     told = json.loads(path.read_text("utf-8"))
     return Note(**{**told, "time": datetime.fromisoformat(told["time"]).astimezone(UTC)})
-
-
-def _put(spool: Path, each: Note) -> None:
-    """Write a file under another name and rename it: a reader sees all of it or nothing."""
-    told = {**asdict(each), "time": each.time.isoformat()}
-    path = spool / f"{each.time:%Y%m%dT%H%M%S%fZ}-{fingerprint(told)[:12]}.json"
-    try:
-        spool.mkdir(exist_ok=True)
-        written = path.with_suffix(f".{os.getpid()}.partial")
-        written.write_text(json.dumps(told, ensure_ascii=False), "utf-8")
-        written.rename(path)
-    except OSError as error:
-        raise StoreError(
-            f"{spool}: an entry for the audit log cannot be kept there ({error.strerror}).",
-            hint="Try again when no other program has the store open, or make its folder writable.",
-        ) from error

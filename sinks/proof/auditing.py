@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from sinks.audit_log import note
-from sinks.audit_spool import record
+from sinks.audit_recording import record
 from sinks.place import Place
 from sinks.proof.record import FILE, Proof
 

@@ -16,7 +16,7 @@ import pytest
 
 from personas.errors import LockedStoreError, StoreError
 from personas.provenance import fingerprint
-from sinks import audit_spool
+from sinks import audit_recording, audit_spool
 from sinks.audit_log import ENTRIES, GENESIS, HEAD, Entry, Note, anchor_of, broken, entries_of, note
 from sinks.place import Place, place_of
 from sinks.store import MEMORY, Store
@@ -153,12 +153,12 @@ def test_what_cannot_be_written_waits_for_the_next_writer(
     Store.open(path).close()
     told = Note("build", "next_event/abc", {"rows": 7}, NOW, "dayone 1", "somebody")
     with reader(path) as process:
-        assert not audit_spool.record(place, [told])
+        assert not audit_recording.record(place, [told])
         assert audit_spool.waiting(place) == [told]
         process.communicate()
     with Store.open(path, read_only=True) as store:
         assert chain(store)[0] == []
-    assert audit_spool.record(place, [replace(told, subject="next_event/def")])
+    assert audit_recording.record(place, [replace(told, subject="next_event/def")])
     with Store.open(path) as store:
         entries, heads = chain(store)
         assert [entry.subject for entry in entries] == ["next_event/abc", "next_event/def"]
@@ -173,7 +173,7 @@ def test_what_was_taken_in_before_a_crash_is_not_taken_in_again(tmp_path: Path) 
     assert spool is not None
     told = Note("build", "next_event/abc", {"rows": 7}, NOW, "dayone 1", "somebody")
     for _ in range(2):
-        audit_spool._put(spool, told)
+        audit_spool.put(spool, told)
         with Store.open(path) as store:
             assert len(chain(store)[0]) == 1
 

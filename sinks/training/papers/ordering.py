@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sinks.audit_log import Note
-from sinks.audit_spool import record
+from sinks.audit_recording import record
 from sinks.settings import SinkSettings
 from sinks.training.papers.facts import Publisher
 from sinks.training.papers.keys import signing_key
