@@ -88,4 +88,4 @@ def load_map(path: Path) -> CoreMap:
     try:
         return parse(CoreMap, path)[0]
     except PackError as error:
-        raise CoreError(str(error), hint="The README shows what a map may say.") from None
+        raise CoreError(str(error), hint="docs/training-sets.md shows what a map may say.") from None
