@@ -13,8 +13,8 @@ import numpy as np
 
 from personas.randomness import F64, U64, fold, uniform
 from simulator.twins.dwell import Durations
+from simulator.twins.fixed_point import draw
 from simulator.twins.log import I64, Log
-from simulator.twins.network import draw
 from simulator.twins.privacy import Bools, users_of
 
 DAY, HOUR, MINUTE, WEEK = 86_400_000_000, 3_600_000_000, 60_000_000, 168

@@ -19,21 +19,22 @@ from personas.randomness import F64, U64, fold, root_key, uniform
 from simulator.twins.bursts import Bursts
 from simulator.twins.calendar import land, wide_of
 from simulator.twins.dwell import Durations
-from simulator.twins.fit import one_hot, shape_from
+from simulator.twins.fit import shape_from
+from simulator.twins.fixed_point import RULED_OUT, Player, weights_of
+from simulator.twins.fixed_point import draw as draw_class
 from simulator.twins.history import History
 from simulator.twins.item_player import ItemPlayer
 from simulator.twins.items import ItemNetwork, ItemRows
 from simulator.twins.log import I64, Log, table_of
 from simulator.twins.model import TwinModel
-from simulator.twins.network import Network, Player, on_grid, weights_of
-from simulator.twins.network import draw as draw_class
+from simulator.twins.network import F32, Network
 from simulator.twins.properties import draw_properties
 from simulator.twins.sequence import NEW, NO_ITEM, OLDER, RANKS
 from simulator.twins.user_state import state, turns_of
 from simulator.twins.visits import counts_of, starts_of
 
-#: Users drawn at once.
-BLOCK = 32_768
+#: Users drawn at once, and sessions that are played side by side: as many as a processor's cache has room for.
+BLOCK, SIDE_BY_SIDE = 32_768, 8192
 _EVENT, _MODE, _OLDER, _ITEM, _GAP, _WITHIN = range(1, 7)
 
 
@@ -132,16 +133,26 @@ def _head(log: Log, sessions: int) -> Log:
 def play(stage: Stage, visits: Visits) -> tuple[I64, I64, I64, I64]:
     """Event, item, time and session of every event, sorted by session. What happens in a session depends on nothing but
     its own row: any of them may be played together."""
-    key = visits.key
-    history = History(stage.shape, visits.start, visits.static)
+    parts = []
+    for first in range(0, max(len(visits.user), 1), SIDE_BY_SIDE):
+        some = np.arange(first, min(first + SIDE_BY_SIDE, len(visits.user)))
+        event, item, time, session = _played(stage, visits.only(some))
+        parts.append((event, item, time, session + first))
+    event, item, time, session = (np.concatenate([part[column] for part in parts]) for column in range(4))
+    return event, item, time, session
+
+
+def _played(stage: Stage, visits: Visits) -> tuple[I64, I64, I64, I64]:
+    key, shape = visits.key, stage.shape
+    history = History(shape, visits.start, visits.static)
     active = np.arange(len(key))
     parts = []
     for step in range(stage.longest):
         bits = fold(key[active], step + 1000)
-        inputs = on_grid(history.inputs())
-        logits = stage.event.logits(inputs, history.pair())
+        inputs = history.inputs(shape.columns + shape.modes)
+        logits = stage.event.logits(inputs[:, : shape.inputs], history.pair())
         if not step:
-            logits[:, stage.events] = -1e6
+            logits[:, stage.events] = RULED_OUT
         event = draw_class(weights_of(logits), uniform(fold(bits, _EVENT)))
         on = event < stage.events
         if not on.all():
@@ -149,16 +160,17 @@ def play(stage: Stage, visits: Visits) -> tuple[I64, I64, I64, I64]:
             active, bits, inputs, event = active[on], bits[on], inputs[on], event[on]
         if not len(active):
             break
-        known = np.concatenate([inputs, one_hot(stage.shape.column[event], stage.shape.columns)], axis=1)
-        mode, item = _item(stage, history, known, event, bits)
+        rows = np.arange(len(active))
+        inputs[rows, shape.inputs + shape.column[event]] = 1.0
+        mode, item = _item(stage, history, inputs[:, : shape.inputs + shape.columns], event, bits)
         time = history.time
         if step:
-            known = np.concatenate([known, one_hot(mode, stage.shape.modes)], axis=1)
-            logits = stage.gap.logits(known, history.pair_with(event))
+            inputs[rows, shape.inputs + shape.columns + mode] = 1.0
+            logits = stage.gap.logits(inputs, history.pair_with(event))
             bursts = stage.durations.bursts
             if len(bursts):
                 out = (bursts.end <= time[:, None]) | (bursts.event != event[:, None])
-                logits[:, stage.durations.plain :][out] = -1e6
+                logits[:, stage.durations.plain :][out] = RULED_OUT
             kind = draw_class(weights_of(logits), uniform(fold(bits, _GAP)))
             time = land(stage.durations, stage.ratio, stage.wide, event, kind, time, fold(bits, _WITHIN))
         history.add(event, mode, item, time)
@@ -169,14 +181,14 @@ def play(stage: Stage, visits: Visits) -> tuple[I64, I64, I64, I64]:
     return event, item, time, session
 
 
-def _item(stage: Stage, history: History, known: F64, event: I64, bits: U64) -> tuple[I64, I64]:
+def _item(stage: Stage, history: History, known: F32, event: I64, bits: U64) -> tuple[I64, I64]:
     """How the item is chosen, and the item (-1: none)."""
     if stage.items is None:
         return np.full(len(event), NO_ITEM), np.full(len(event), -1)
     logits = stage.mode.logits(known, history.pair_with(event))
     rank = np.arange(1, RANKS + 1)
-    logits[:, 1 : RANKS + 1][history.distinct[:, None] < rank] = -1e6
-    logits[history.distinct <= RANKS, OLDER] = -1e6
+    logits[:, 1 : RANKS + 1][history.distinct[:, None] < rank] = RULED_OUT
+    logits[history.distinct <= RANKS, OLDER] = RULED_OUT
     mode = draw_class(weights_of(logits), uniform(fold(bits, _MODE)))
     spread = np.minimum(history.distinct, history.recent.shape[1]) - RANKS
     older = RANKS + (uniform(fold(bits, _OLDER)) * np.maximum(spread, 1)).astype(np.int64)

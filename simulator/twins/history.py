@@ -12,12 +12,15 @@ whatever lies more than a few events back, and cannot use a gap or a count as co
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 from personas.randomness import F64
+from simulator.twins.fixed_point import INPUT_BITS, INPUT_LIMIT, rounded
 from simulator.twins.log import I64
+from simulator.twins.network import F32
 
 I32 = npt.NDArray[np.int32]
 #: Distinct items that a session remembers, most recent first.
@@ -71,14 +74,23 @@ class Shape:
         return events + len(PLACES) + 2 + 7 + items + times + self.static
 
 
-def calendar(time: I64) -> F64:
-    """[n, 17]: three harmonics of the time of day and two of the hour, by tables of minutes, and the day of the week
-    (Monday first)."""
-    minute = (time // 60_000_000) % 1440
+@cache
+def _calendar() -> tuple[F32, F32]:
+    """[1440, 6] by the minute of the day, [60, 4] by that of the hour: harmonics."""
     angles = 2 * np.pi * np.arange(1440) / 1440
-    table = np.stack([f(n * angles) for n in (1, 2, 3) for f in (np.sin, np.cos)], axis=1)
-    within = np.stack([f(24 * n * angles[:60]) for n in (1, 2) for f in (np.sin, np.cos)], axis=1)
-    return np.concatenate([table[minute], within[minute % 60], np.eye(7)[(time // DAY + 3) % 7]], axis=1)
+    by_day = np.stack([f(n * angles) for n in (1, 2, 3) for f in (np.sin, np.cos)], axis=1)
+    by_hour = np.stack([f(24 * n * angles[:60]) for n in (1, 2) for f in (np.sin, np.cos)], axis=1)
+    return by_day.astype(np.float32), by_hour.astype(np.float32)
+
+
+@cache
+def _logs() -> F32:
+    """log1p of 0, 1, 2, ..."""
+    return np.log1p(np.arange(4096)).astype(np.float32)
+
+
+def _one_hot(codes: I64, size: int) -> F32:
+    return np.eye(size, dtype=np.float32)[codes]
 
 
 class History:
@@ -86,15 +98,16 @@ class History:
 
     def __init__(self, shape: Shape, start: I64, static: F64) -> None:
         count = len(start)
-        self.shape, self.steps, self.time, self.static = shape, 0, start.copy(), static
+        self.shape, self.steps, self.time, self.static = shape, 0, start.copy(), static.astype(np.float32)
         self._begun = start.copy()
         self._last = np.full((count, 3), NONE)
         self._first = np.full(count, NONE)
-        self._faded = np.zeros((count, len(FADING), shape.columns))
-        self._counts = np.zeros((count, shape.columns))
+        self._faded = np.zeros((count, len(FADING), shape.columns), np.float32)
+        self._counts = np.zeros((count, shape.columns), np.int16)
         self._gap, self._mean_gap = np.zeros(count), np.zeros(count)
         self._mode = np.full(count, NONE)
-        self._groups = np.zeros((count, 2, shape.groups))
+        self._group = np.full(count, NONE)
+        self._groups = np.zeros((count, shape.groups), np.float32)
         self.recent: I32 = np.full((count, RECENT), NONE, dtype=np.int32)
         self.items_before: I32 = np.full((count, 3), NONE, dtype=np.int32)
         self.distinct = np.zeros(count, dtype=np.int64)
@@ -105,39 +118,64 @@ class History:
             if isinstance(value, np.ndarray):
                 setattr(self, name, value[rows])
 
-    def inputs(self) -> F64:
-        """[n, shape.inputs]"""
+    def inputs(self, more: int = 0) -> F32:
+        """[n, shape.inputs + more], on the grid of `fixed_point`; the last columns are left to the caller."""
         shape, count = self.shape, len(self.time)
-        one = np.concatenate([np.eye(shape.columns), np.zeros((1, shape.columns))])
-        place = np.zeros((count, len(PLACES)))
-        place[:, np.searchsorted(PLACES, self.steps, side="right") - 1] = 1.0
-        elapsed = np.log1p(np.maximum(self.time - self._begun, 0) / 1e6)
-        passed = np.stack([np.full(count, np.log1p(self.steps)), np.full(count, min(self.steps, 200) / 20)], axis=1)
-        gaps = np.stack([
-            self._gap, self._mean_gap, elapsed * 0.2, (self._gap == 0).astype(float), np.maximum(self._gap - 1.4, 0.0),
-            np.maximum(self._gap - 2.2, 0.0), np.maximum(elapsed * 0.2 - 1.6, 0.0),
-        ], axis=1)  # fmt: skip
-        modes = np.concatenate([np.eye(shape.modes), np.zeros((1, shape.modes))])[self._mode]
-        spread = np.log1p(self.distinct)
-        items = np.stack([spread, spread - np.log1p(self.steps), (self.distinct == 0).astype(float)], axis=1)
-        parts = [
-            one[self._last].reshape(count, -1), one[self._first], self._faded.reshape(count, -1),
-            np.log1p(self._counts), place, passed, gaps, modes, items,
+        table = np.zeros((count, shape.inputs + more), np.float32)
+        rows = np.arange(count)
+        at = self._numbers(table)
+        for place in range(3):
+            if self.steps > place:
+                table[rows, at + self._last[:, place]] = 1.0
+            at += shape.columns
+        if self.steps:
+            table[rows, at + self._first] = 1.0
+            table[rows, at + shape.columns + self._mode] = 1.0
+        at += shape.columns + shape.modes
+        table[:, at + np.searchsorted(PLACES, self.steps, side="right") - 1] = 1.0
+        at += len(PLACES)
+        if shape.groups > 1:
+            seen = np.flatnonzero(self._group >= 0)
+            table[seen, at + self._group[seen]] = 1.0
+            at += shape.groups
+        if shape.hours:
+            table[rows, at + (self.time // DAY + 3) % 7] = 1.0
+            at += 7
+        if len(shape.bursts):
+            step = np.searchsorted(UNTIL, (shape.bursts - self.time[:, None]) / DAY, side="left")
+            known = np.concatenate([np.zeros((1, len(UNTIL)), np.float32), np.eye(len(UNTIL), dtype=np.float32)])[step]
+            table[:, at : at + known.shape[1] * known.shape[2]] = known.reshape(count, -1)
+        return table
+
+    def _numbers(self, table: F32) -> int:
+        """Fill the first columns, those that are more than yes or no; how many they are."""
+        shape, count = self.shape, len(self.time)
+        elapsed = np.log1p(np.maximum(self.time - self._begun, 0) / 1e6) * 0.2
+        spread, passed = _logs()[self.distinct], _logs()[self.steps]
+        parts: list[npt.NDArray[np.generic]] = [
+            self._faded.reshape(count, -1), _logs()[self._counts], self.static,
+            np.stack([
+                np.full(count, passed), np.full(count, min(self.steps, 200) / 25), self._gap, self._mean_gap, elapsed,
+                self._gap == 0, np.maximum(self._gap - 1.4, 0.0), np.maximum(self._gap - 2.2, 0.0),
+                np.maximum(elapsed - 1.6, 0.0), spread, spread - passed, self.distinct == 0,
+            ], axis=1),
         ]  # fmt: skip
         if shape.groups > 1:
-            parts.append(self._groups.reshape(count, -1))
-        place_in_span = (self.time - shape.span[0]) / max(int(shape.span[1] - shape.span[0]), 1) * (SEASONS - 1)
-        parts.append(
-            np.maximum(1.0 - np.abs(np.clip(place_in_span, 0, SEASONS - 1)[:, None] - np.arange(SEASONS)), 0.0)
-        )
+            parts.append(self._groups)
+        season = (self.time - shape.span[0]) / max(int(shape.span[1] - shape.span[0]), 1) * (SEASONS - 1)
+        parts.append(np.maximum(1.0 - np.abs(np.clip(season, 0, SEASONS - 1)[:, None] - np.arange(SEASONS)), 0.0))
         if len(shape.bursts):
-            left = shape.bursts - self.time[:, None]
-            parts.append(np.log1p(np.maximum(left, 0) / 1e6) * 0.2)
-            step = np.searchsorted(UNTIL, left / DAY, side="left")
-            parts.append(np.concatenate([np.zeros((1, len(UNTIL))), np.eye(len(UNTIL))])[step].reshape(count, -1))
+            parts.append(np.log1p(np.maximum(shape.bursts - self.time[:, None], 0) / 1e6) * 0.2)
         if shape.hours:
-            parts.append(calendar(self.time))
-        return np.concatenate([*parts, self.static], axis=1)
+            minute = self.time // 60_000_000 % 1440
+            by_day, by_hour = _calendar()
+            parts += [by_day[minute], by_hour[minute % 60]]
+        at = 0
+        for part in parts:
+            table[:, at : at + part.shape[1]] = part
+            at += part.shape[1]
+        rounded(table[:, :at], INPUT_BITS, INPUT_LIMIT)
+        return at
 
     def pair(self) -> I64:
         """[n]: the last two events as one code of `shape.pairs`; 0 with fewer events, or where there are too many."""
@@ -168,7 +206,7 @@ class History:
         for number, rate in enumerate(FADING):
             self._faded[:, number] *= rate
             self._faded[rows, number, column] += 1.0 - rate
-        self._counts[rows, column] += 1.0
+        self._counts[rows, column] += 1
         self._mode = mode
         self.steps += 1
         self._see(item)
@@ -179,10 +217,9 @@ class History:
             return
         group = self.shape.group[np.minimum(item, len(self.shape.group) - 1)]
         rows = np.flatnonzero(has)
-        self._groups[rows, 0] = 0.0
-        self._groups[rows, 0, group[rows]] = 1.0
-        self._groups[rows, 1] *= 0.8
-        self._groups[rows, 1, group[rows]] += 0.2
+        self._group[rows] = group[rows]
+        self._groups[rows] *= 0.8
+        self._groups[rows, group[rows]] += 0.2
         here, item = self.recent[rows], item[rows].astype(np.int32)
         before = self.items_before[rows]
         self.items_before[rows] = np.concatenate([item[:, None], before[:, :2]], axis=1)

@@ -5,33 +5,47 @@ from __future__ import annotations
 import numpy as np
 
 from personas.randomness import F64, U64, fold, uniform
+from simulator.twins.fixed_point import (
+    HIDDEN_BITS,
+    HIDDEN_LIMIT,
+    INPUT_BITS,
+    INPUT_LIMIT,
+    RULED_OUT,
+    Matrix,
+    draw,
+    rounded,
+    weights_of,
+)  # fmt: skip
 from simulator.twins.items import LEARNT, Classes, Hidden, ItemNetwork, ItemRows
 from simulator.twins.log import I64
-from simulator.twins.network import GRID, draw, on_grid, weights_of
+from simulator.twins.network import F32
 
 _CLASS, _WITHIN, _RARE = 1, 2, 3
-_LIMIT = 64.0
 
 
 class ItemPlayer:
     """An item network ready to be played. `rare_items`: how many fictional names the rare items have."""
 
     def __init__(self, network: ItemNetwork, rare_items: int) -> None:
-        self._arrays = {name: on_grid(getattr(network, name)) for name in LEARNT}
-        self._allowed, self._class_allowed = on_grid(network.allowed), on_grid(network.class_allowed)
+        self._arrays = {name: getattr(network, name) for name in LEARNT}
+        self._allowed, self._class_allowed = network.allowed.copy(), network.class_allowed.copy()
         if not rare_items:  # further down than what the session has had
-            self._allowed[:, -1] = -1e12
+            self._allowed[:, -1] = 10 * RULED_OUT
             if (network.leaf == network.leaf[-1]).sum() == 1:
-                self._class_allowed[:, network.leaf[-1]] = -1e12
-        self._by_class: dict[int, tuple[I64, F64, F64]] = {}
+                self._class_allowed[:, network.leaf[-1]] = 10 * RULED_OUT
+        self._into = Matrix(network.into, INPUT_BITS, INPUT_LIMIT)
+        self._class_out = Matrix(network.class_out, HIDDEN_BITS, HIDDEN_LIMIT)
+        self._by_class: dict[int, tuple[I64, Matrix, F32]] = {}
         self._classes, self._network, self._rare_items = Classes(network), network, rare_items
 
     def draw(self, rows: ItemRows, bits: U64) -> I64:
         """[n] an item for each row that it has not had in its session, where there is one."""
-        raw = Hidden.of(self._arrays, rows, self._network.token)
-        hidden = np.clip(np.rint(Hidden.rectified(raw) * GRID), -_LIMIT * GRID, _LIMIT * GRID) / GRID
-        if self._arrays["class_out"].shape[1] > 1:
-            logits = hidden @ self._arrays["class_out"] + self._arrays["class_bias"] + self._class_allowed[rows.event]
+        raw = self._into.times(rows.inputs)
+        Hidden.add_items(raw, self._arrays, rows, self._network.token)
+        hidden = rounded(Hidden.rectified(raw), HIDDEN_BITS, HIDDEN_LIMIT)
+        if self._network.class_out.shape[1] > 1:
+            logits = self._class_out.times(hidden)
+            logits += self._arrays["class_bias"] + self._class_allowed[rows.event]
             leaf = draw(weights_of(logits), uniform(fold(bits, _CLASS)))
         else:
             leaf = np.zeros(len(rows.event), dtype=np.int64)
@@ -39,18 +53,19 @@ class ItemPlayer:
         chosen = np.zeros(len(leaf), dtype=np.int64)
         for number, mine in self._classes.runs(leaf):
             members, out, allowed = self._class(number)
-            logits = hidden[mine] @ out
+            logits = out.times(hidden[mine])
             logits += allowed[rows.event[mine]] if len(allowed) > 1 else allowed[0]
             self._classes.mask(logits, number, rows.recent[mine])
             chosen[mine] = members[draw(weights_of(logits), within[mine])]
         return self._item(chosen, uniform(fold(bits, _RARE)))
 
-    def _class(self, number: int) -> tuple[I64, F64, F64]:
+    def _class(self, number: int) -> tuple[I64, Matrix, F32]:
         """Of one class: its members, their vectors [H, members], and by event what is added to each."""
         if number not in self._by_class:
             members = self._classes.members(number)
             added = self._arrays["item_bias"][members] + self._allowed[:, members]
-            self._by_class[number] = members, self._arrays["item_out"][members].T.copy(), added
+            out = Matrix(self._arrays["item_out"][members].T, HIDDEN_BITS, HIDDEN_LIMIT)
+            self._by_class[number] = members, out, added
         return self._by_class[number]
 
     def _item(self, token: I64, spread: F64) -> I64:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from personas.randomness import F64, fold, standard_normal
 from simulator.twins.catalogue import Catalogue
+from simulator.twins.fixed_point import RULED_OUT
 from simulator.twins.history import I32
 from simulator.twins.log import I64
 from simulator.twins.network import F32, Bools, Learning, descend, scattered
@@ -27,7 +28,6 @@ BAG = 8
 #: Of the numbers that a history is brought to, so many are rectified; the others are linear.
 RECTIFIED = 48
 SHRUNK = 2.0
-_MASKED = -1e9
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,19 @@ class Hidden:
     @staticmethod
     def of(arrays: Mapping[str, Floats], rows: ItemRows, token: I32) -> Floats:
         """[n, H] before the rectifier."""
-        last, bag = tokens_of(rows.last, token), tokens_of(rows.recent[:, :BAG], token)
-        found: Floats = rows.inputs @ arrays["into"] + arrays["into_bias"]
-        found += arrays["last"][last[:, 0]]
-        found += arrays["before"][last[:, 1]]
-        for place in range(BAG):
-            found += arrays["bag"][bag[:, place]]
+        found: Floats = rows.inputs @ arrays["into"]
+        Hidden.add_items(found, arrays, rows, token)
         return found
+
+    @staticmethod
+    def add_items(found: Floats, arrays: Mapping[str, Floats], rows: ItemRows, token: I32) -> None:
+        """Add what the items before say to what the inputs do."""
+        last, bag = tokens_of(rows.last[:, :2], token), tokens_of(rows.recent[:, :BAG], token)
+        found += arrays["into_bias"]
+        found += arrays["last"].take(last[:, 0], axis=0)
+        found += arrays["before"].take(last[:, 1], axis=0)
+        for place in range(BAG):
+            found += arrays["bag"].take(bag[:, place], axis=0)
 
     @staticmethod
     def rectified(raw: Floats) -> Floats:
@@ -177,7 +183,7 @@ class Classes:
         here = self.leaf[item] == number
         if spare is not None:
             here &= spare[row] != item
-        logits[row[here], self.rank[item[here]]] = _MASKED
+        logits[row[here], self.rank[item[here]]] = RULED_OUT
 
 
 def learn_items(

@@ -2,11 +2,7 @@
 
 A wide part (straight from inputs to classes) and one hidden layer. Learnt with Adam (Kingma, Ba 2015, ICLR) until the
 likelihood of *other users'* sessions no longer rises: that is what keeps a network from remembering single sessions.
-
-Playing has to give the same bits whatever the batch, and floating-point matrix products do not: their order of adding
-depends on shapes. So weights and inputs are rounded to multiples of 1/1024 when a network is played. Products and sums
-of such numbers are exact in doubles, in any order; exponentials are looked up in a table. Weighed against products
-without BLAS: those are ten times as slow.
+How it is played: see `fixed_point`.
 """
 
 from __future__ import annotations
@@ -19,15 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from personas.randomness import F64, fold, standard_normal
+from personas.randomness import fold, standard_normal
 from simulator.twins.log import I64
 
 F32 = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
-
-GRID = 1024.0
-_DEPTH = 20
-_LARGEST = 64.0
 
 
 @dataclass(frozen=True)
@@ -47,66 +39,6 @@ class Network:
     def classes(self) -> int:
         """How many outcomes there are."""
         return len(self.bias)
-
-
-def _exponentials() -> F64:
-    """exp(-i/1024) for i = 0.., rounded to multiples of 2^-44, so that sums of a few hundred are exact."""
-    return np.array([round(math.exp(-i / GRID) * 2.0**44) * 2.0**-44 for i in range(int(_DEPTH * GRID) + 1)])
-
-
-_TABLE: list[F64] = []
-
-
-def on_grid(values: npt.NDArray[np.floating]) -> F64:
-    """Values cut to ±64 and rounded to multiples of 1/1024."""
-    rounded: F64 = np.rint(np.clip(values, -_LARGEST, _LARGEST).astype(np.float64) * GRID)
-    rounded *= 1.0 / GRID
-    return rounded
-
-
-def weights_of(logits: F64) -> F64:
-    """exp(logits - max) by table; row by row, the same bits in any batch. -inf gives zero, like all below -20."""
-    if not _TABLE:
-        _TABLE.append(_exponentials())
-        _TABLE[0][-1] = 0.0
-    below = logits.max(axis=-1, keepdims=True) - logits
-    below *= GRID
-    np.minimum(below, _DEPTH * GRID, out=below)
-    found: F64 = _TABLE[0][np.rint(below, out=below).astype(np.int32)]
-    return found
-
-
-def draw(weights: F64, numbers: F64) -> I64:
-    """One class for each row, with probability as its weight; `numbers` in [0, 1)."""
-    rising = np.cumsum(weights, axis=1)
-    chosen = (rising <= (numbers * rising[:, -1])[:, None]).sum(axis=1)
-    return np.asarray(np.minimum(chosen, weights.shape[1] - 1), dtype=np.int64)
-
-
-class Player:
-    """A network ready to be played: weights in fixed point."""
-
-    def __init__(self, network: Network) -> None:
-        self._wide, self._into = on_grid(network.wide), on_grid(network.into)
-        self._out, self._bias = on_grid(network.out), on_grid(network.bias)
-        self._into_bias = on_grid(network.into_bias)
-        self._code_wide, self._code_into = on_grid(network.code_wide), on_grid(network.code_into)
-        self.classes = network.classes
-
-    def logits(self, inputs: F64, code: I64) -> F64:
-        """[n, K] for inputs on the grid [n, D] and codes [n]."""
-        hidden = inputs @ self._into
-        hidden += self._into_bias
-        hidden += self._code_into[code]
-        np.clip(hidden, 0.0, _LARGEST, out=hidden)
-        hidden *= GRID
-        np.rint(hidden, out=hidden)
-        hidden *= 1.0 / GRID
-        found: F64 = inputs @ self._wide
-        found += hidden @ self._out
-        found += self._bias
-        found += self._code_wide[code]
-        return found
 
 
 @dataclass(frozen=True)

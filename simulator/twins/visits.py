@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from personas.randomness import F64, U64, cumulative_shares, fold, pick, root_key, uniform
 from simulator.twins.dwell import resolution_of
+from simulator.twins.fixed_point import draw
 from simulator.twins.log import I64, Log
-from simulator.twins.network import draw
 from simulator.twins.privacy import users_of
 
 Arrays = Mapping[str, npt.NDArray[Any]]
