@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from simulator.broker import EmbeddedBroker
     from tests.apache_kafka import ApacheKafka
+    from tests.nursery import Nursery, Starter
     from tests.postgres import Server
 
 #: Tests with one of these fixtures run in one worker, so that one set of Java machines serves them all. The first of
@@ -26,6 +28,27 @@ def embedded_broker() -> Iterator[EmbeddedBroker]:
 
     with EmbeddedBroker() as broker:
         yield broker
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """The process from which programs are forked that need not be started from nothing (one per xdist worker)."""
+    from tests.nursery import Nursery
+
+    with Nursery() as one:
+        yield one
+
+
+@pytest.fixture
+def forked(nursery: Nursery, tmp_path: Path) -> Iterator[Starter]:
+    """Start `dayone`, or what else has a `main`, with arguments, in the test's folder. Afterwards all are ended."""
+    from tests.nursery import Starter
+
+    starter = Starter(nursery, tmp_path)
+    try:
+        yield starter
+    finally:
+        starter.end()
 
 
 @pytest.fixture

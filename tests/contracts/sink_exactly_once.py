@@ -2,14 +2,12 @@
 
 A store is made by `open_store(path)` and has `commit(batch, cluster_id)`, `positions(cluster_id)`, `query(sql)` and
 `close()`. Opened again on the same path it goes on where it was, also after its process was killed. `words(path)` gives
-what a process of its own needs to open it (see `WRITER`).
+what a process of its own needs to open it (see killed_writer.py).
 """
 
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from sinks.migrations import LAKE_MIGRATIONS, MIGRATIONS
 from sinks.place import place_of
 from sinks.store import Store
 from sinks.vocabulary import vocabulary_of
+from tests.nursery import Starter
 from tests.sinks.making import (
     EVENTS,
     USERS,
@@ -34,41 +33,6 @@ from tests.sinks.making import (
 
 TOTAL = 1000
 BATCH = 100
-
-#: A process that writes TOTAL events and kills itself at a moment of its n-th commit: place, data path, moment, n.
-WRITER = """
-import os, signal, sys
-from sinks.place import place_of
-from sinks.store import Store
-from tests.contracts.sink_exactly_once import BATCH, DECODER, TOTAL
-from tests.sinks.making import EVENTS, batch_of, events
-
-place, data_path, moment, after = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
-records = events(TOTAL)
-store = Store.open(place_of(place, data_path))
-database = store.database
-run, commits = database.execute, 0
-
-def die(*_):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-def run_until_the_end(statement, parameters=()):
-    answer = run(statement, parameters)
-    if "INSERT INTO commits" in statement or "UPDATE ingests" in statement:  # the last statement of a commit
-        die()
-    return answer
-
-while (start := store.positions("c").get((EVENTS, 0), 0)) < len(records):
-    batch = DECODER.decode([batch_of(EVENTS, records[start : start + BATCH], start)], store.positions("c"))
-    commits += 1
-    if commits == after and moment == "before the offsets":
-        store._write_ledger = die
-    if commits == after and moment == "before COMMIT":
-        database.execute = run_until_the_end
-    store.commit(batch, "c")
-    if commits == after and moment == "before the acknowledgement":
-        die()
-"""
 
 DECODER = Decoder(vocabulary_of(tiny_pack()))
 
@@ -160,14 +124,11 @@ class ExactlyOnce:
         assert store.positions("c") == {(EVENTS, 0): 1}
         store.close()
 
-    def test_killed_in_the_middle_of_batches_and_started_again(self, path: Path) -> None:
+    def test_killed_in_the_middle_of_batches_and_started_again(self, path: Path, forked: Starter) -> None:
         codes = []
         for moment in ("before the offsets", "before COMMIT", "before the acknowledgement", "never"):
-            result = subprocess.run(
-                [sys.executable, "-c", WRITER, *self.words(path), moment, "3"], capture_output=True, text=True,
-                timeout=60, cwd=Path(__file__).parents[2], check=False,
-            )  # fmt: skip
-            codes.append((result.returncode, result.stderr))
+            writer = forked(*self.words(path), moment, 3, module=("tests.contracts.killed_writer",))
+            codes.append((writer.wait(), writer.err))
         assert [code for code, _ in codes] == [*[-signal.SIGKILL] * 3, 0], codes
         store = self.open_store(path)
         assert ids(store) == event_ids(TOTAL)

@@ -6,13 +6,9 @@ Inherit `SinkOnKafka` and give the fixture `broker`, which has no topics of the 
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,19 +22,12 @@ from sinks.batch import Messages
 from sinks.source import Handler
 from sinks.store import Store
 from sinks.subscriber import KafkaSource, client_logger
+from tests.integration.program import Program, until
+from tests.nursery import Starter
 from tests.sinks.making import EVENTS, PRODUCT, Record, events, everything, manifest
 
-ROOT = Path(__file__).parents[2]
-
-PROGRAM = """
-import sys
-from types import SimpleNamespace
-import personas.pack
-from tests.sinks.making import tiny_pack
-personas.pack.load_pack = lambda reference: tiny_pack()
-from sinks.cli import app
-app()
-"""
+#: The module of the program that is started.
+TINY = ("tests.sinks.tiny_program",)
 
 
 class Broker(Protocol):
@@ -66,38 +55,19 @@ def produce(broker: Broker, topic: str, records: list[Record]) -> None:
     assert producer.flush(20) == 0
 
 
-def start(broker: Broker | str, store: Path, *options: str) -> subprocess.Popen[str]:
+def start(forked: Starter, broker: Broker | str, store: Path, *options: str) -> Program:
     servers = broker if isinstance(broker, str) else broker.bootstrap_servers
-    environment = os.environ | {"DAYONE_SINK_BATCH_SECONDS": "0.2", "DAYONE_SINK_METRICS_PORT": "0"}
-    return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, "sink", PRODUCT, "--store", str(store), "--bootstrap-servers", servers,
-         *options], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    words = ("sink", PRODUCT, "--store", store, "--bootstrap-servers", servers, *options)
+    return forked(*words, module=TINY, env={"DAYONE_SINK_BATCH_SECONDS": "0.2"})
 
 
-def finish(process: subprocess.Popen[str], timeout: float = 40) -> tuple[int, str]:
-    try:
-        _, errors = process.communicate(timeout=timeout)
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
-    return process.returncode, errors
+def finish(program: Program) -> tuple[int, str]:
+    return program.wait(), program.err
 
 
-def wait(condition: Callable[[], Any], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain"
-        time.sleep(0.02)
-
-
-def line_with(process: subprocess.Popen[str], text: str) -> str:
-    assert process.stderr is not None
-    for line in process.stderr:
-        if text in line:
-            return line
-    raise AssertionError(f"ended without saying {text!r}")
+def line_with(program: Program, text: str) -> str:
+    """The first line of what it has said in which this stands, as soon as there is one."""
+    return str(until(lambda: next((line for line in program.err.splitlines() if text in line), ""), program))
 
 
 def rows(store: Path, sql: str) -> list[dict[str, Any]]:
@@ -112,17 +82,17 @@ def count_events(store: Path) -> int:
 class SinkOnKafka:
     """The suite."""
 
-    def test_everything_from_topics_to_tables(self, broker: Broker, tmp_path: Path) -> None:
+    def test_everything_from_topics_to_tables(self, forked: Starter, broker: Broker, tmp_path: Path) -> None:
         store = tmp_path / "a.duckdb"
-        process = start(broker, store, "--until-completed")
-        line_with(process, "waiting for topics")
+        sink = start(forked, broker, store, "--until-completed")
+        line_with(sink, "waiting for topics")
         make_topics(broker)
         for topic, records in everything(500):
             produce(broker, topic, records)
         huge = b'{"x":"' + b"y" * 10_000_000 + b'"}'
         produce(broker, EVENTS, [(b"k", b"not json"), (b"k", b"\xff\xfe"), (b"k", huge), *events(2004)[2000:]])
         produce(broker, RUNS, [manifest()])
-        code, errors = finish(process)
+        code, errors = finish(sink)
         assert code == 0, errors
         assert "2,004 events" in errors and "3 dead letters" in errors
         found = rows(store, "SELECT reason, value_bytes FROM dead_letters ORDER BY reason")
@@ -132,7 +102,7 @@ class SinkOnKafka:
         consumer = Consumer(options, logger=client_logger())
         consumer.assign([TopicPartition(f"{EVENTS}.dlq", 0, 0)])
         letters: list[Any] = []
-        wait(lambda: letters.extend(consumer.consume(10, 0.2)) or len(letters) >= 3)
+        until(lambda: letters.extend(consumer.consume(10, 0.2)) or len(letters) >= 3)
         by_reason = {dict(letter.headers())["reason"].decode(): letter for letter in letters}
         assert by_reason["not_json"].value() == b"not json"
         assert dict(by_reason["not_json"].headers())["origin-topic"] == EVENTS.encode()
@@ -144,31 +114,33 @@ class SinkOnKafka:
 
     @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
     def test_a_signal_drains_what_is_on_the_topics(
-        self, broker: Broker, tmp_path: Path, number: signal.Signals, code: int
+        self, forked: Starter, broker: Broker, tmp_path: Path, number: signal.Signals, code: int
     ) -> None:
         make_topics(broker)
         store = tmp_path / "a.duckdb"
-        process = start(broker, store, "--batch-rows", "500")
-        url = line_with(process, "metrics on").split("metrics on ")[1].split("/metrics")[0]
-        line_with(process, "reading")
-        wait(lambda: urllib.request.urlopen(f"{url}/health/ready", timeout=5).status == 200)
+        sink = start(forked, broker, store, "--batch-rows", "500")
+        url = line_with(sink, "metrics on").split("metrics on ")[1].split("/metrics")[0]
+        line_with(sink, "reading")
+        until(lambda: urllib.request.urlopen(f"{url}/health/ready", timeout=5).status == 200)
         produce(broker, EVENTS, events(20_000))
-        process.send_signal(number)
-        found, errors = finish(process)
+        sink.signal(number)
+        found, errors = finish(sink)
         assert (found, count_events(store)) == (code, 20_000), errors
 
-    def test_killed_and_started_again_it_has_every_event_once(self, broker: Broker, tmp_path: Path) -> None:
+    def test_killed_and_started_again_it_has_every_event_once(
+        self, forked: Starter, broker: Broker, tmp_path: Path
+    ) -> None:
         make_topics(broker)
         store = tmp_path / "a.duckdb"
         produce(broker, EVENTS, events(30_000))
         produce(broker, RUNS, [manifest()])
         for _ in range(2):
-            process = start(broker, store, "--batch-rows", "300")
-            line_with(process, "reading")
+            sink = start(forked, broker, store, "--batch-rows", "300")
+            line_with(sink, "reading")
             time.sleep(0.3)  # somewhere in the middle of some batch
-            process.kill()
-            process.communicate()
-        code, errors = finish(start(broker, store, "--until-completed"))
+            sink.process.kill()
+            sink.wait()
+        code, errors = finish(start(forked, broker, store, "--until-completed"))
         assert code == 0, errors
         found = rows(store, "SELECT count(*) AS n, count(DISTINCT event_id) AS d FROM events")
         assert found == [{"n": 30_000, "d": 30_000}]

@@ -21,12 +21,12 @@ from pathlib import Path
 from tests.faults import scenes
 from tests.faults.brokers import KafkaBrokers, ProxiedBroker
 from tests.faults.chance import Chance
-from tests.faults.nursery import Nursery
 from tests.faults.report import as_json, kills_of, show
 from tests.faults.scenes import Ground, Outcome
 from tests.faults.soak import Soak, soak
 from tests.faults.truth import RunSize
 from tests.faults.truth import play as truth_of
+from tests.nursery import Nursery
 
 PARTS = ("embedded", "kafka", "network", "soak")
 CUT_SECONDS = 30.0

@@ -17,11 +17,11 @@ from pathlib import Path
 from simulator.broker import EmbeddedBroker
 from tests.faults.brokers import KafkaBrokers, ProxiedBroker
 from tests.faults.chance import Chance
-from tests.faults.nursery import ForkStarter, Nursery
 from tests.faults.proxy import TcpProxy
 from tests.faults.stage import ANY_TIME, Blow, Kill, Stage, StageError, commands
 from tests.faults.truth import Truth, Verdict, judge
 from tests.faults.victim import SIMULATOR_MOMENTS, SINK_MOMENTS
+from tests.nursery import Nursery, Starter
 
 EMBEDDED, ONE_KAFKA, THREE_KAFKA = "embedded", "Apache Kafka, 1", "Apache Kafka, 3"
 
@@ -103,7 +103,7 @@ def play(
     )  # fmt: skip
     simulator.kills, sink.kills = simulator_kills(ground, series, events), sink_kills(ground, series, 4)
     planned = len(simulator.kills) + len(sink.kills) + len(blows)
-    starter = ForkStarter(ground.nursery, folder)
+    starter = Starter(ground.nursery, folder)
     stage = Stage(starter, simulator, sink, list(blows), timeout)
     outcome = Outcome(series, kind, planned=planned, events=truth.events)
     try:

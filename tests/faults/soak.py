@@ -16,9 +16,9 @@ from pathlib import Path
 import psutil
 
 from tests.faults.brokers import KafkaBrokers
-from tests.faults.nursery import ForkStarter, Nursery
 from tests.faults.stage import commands
 from tests.integration.program import PACK, ask, until
+from tests.nursery import Nursery, Starter
 
 #: How much a process may grow in the second half of a soak, as a share of its mean there.
 ALLOWED_SHARE = 0.05
@@ -84,7 +84,7 @@ def rise(times: list[float], values: list[int]) -> float:
 def soak(nursery: Nursery, folder: Path, seconds: float, seed: int) -> Soak:
     """Run for so long, drain, count."""
     folder.mkdir(parents=True)
-    store, starter = folder / "soak.duckdb", ForkStarter(nursery, folder)
+    store, starter = folder / "soak.duckdb", Starter(nursery, folder)
     with KafkaBrokers(folder / "kafka", 1, proxied=False) as kafka:
         words = (PACK, "--users", USERS, "--days", DAYS, "--seed", seed, "--json")
         writer, reader = commands(kafka.address, words, store, batch_rows=50_000, batch_events=100_000)

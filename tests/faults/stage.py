@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults.nursery import ForkStarter
 from tests.faults.victim import SIMULATOR_MOMENTS, SINK_MOMENTS
 from tests.integration.program import PACK, Program, free_port, metrics
+from tests.nursery import Starter
 
 ANY_TIME = "any time"
 #: Exit code of a simulator or sink that has lost its broker for good.
@@ -85,7 +85,7 @@ class Stage:
     """See the module's text. `struck` counts kills by name, `noticed` simulators that said that their broker
     is lost, `crashed` sinks that their client library took down."""
 
-    starter: ForkStarter
+    starter: Starter
     simulator: Actor
     sink: Actor
     blows: list[Blow] = field(default_factory=list)

@@ -17,13 +17,13 @@ import pytest
 from tests.faults import scenes
 from tests.faults.brokers import KafkaBrokers
 from tests.faults.chance import Chance
-from tests.faults.nursery import Nursery
 from tests.faults.proxy import TcpProxy
 from tests.faults.scenes import Ground, Outcome
 from tests.faults.soak import Memory
 from tests.faults.truth import RunSize, Truth, judge
 from tests.faults.truth import play as truth_of
 from tests.faults.victim import SINK_MOMENTS
+from tests.nursery import Nursery
 
 pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.xdist_group("apache_kafka"), pytest.mark.timeout(400)]
 
@@ -32,12 +32,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.xdist_group("apac
 def truth(tmp_path_factory: pytest.TempPathFactory) -> Truth:
     """An undisturbed run of some 24,000 events."""
     return truth_of(RunSize(600, 20, 7), tmp_path_factory.mktemp("truth") / "truth.duckdb")
-
-
-@pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as one:
-        yield one
 
 
 @pytest.fixture

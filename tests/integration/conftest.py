@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from simulator.broker import EmbeddedBroker
-from tests.integration.program import Starter
+from tests.nursery import Starter
 
 
 @pytest.fixture
-def dayone(tmp_path: Path) -> Iterator[Starter]:
+def dayone(forked: Starter) -> Iterator[Starter]:
     """Start `dayone` with arguments. Afterwards everything is ended, and no traceback was shown by any."""
-    starter = Starter(tmp_path)
-    try:
-        yield starter
-    finally:
-        starter.end()
-    for program in starter.started:
+    yield forked
+    forked.end()
+    for program in forked.started:
         assert "Traceback" not in program.err + program.out
 
 

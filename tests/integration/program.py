@@ -1,6 +1,6 @@
 """The whole program as its users start it: processes, what they leave on topics and in databases, what they should.
 
-A `Starter` starts `python -m dayone ...` and ends whatever is left. `expected` plays the same run in this process, onto
+`tests.nursery` starts programs and ends whatever is left. `expected` plays the same run in this process, onto
 a list: the rows that everything else must arrive at.
 """
 
@@ -14,17 +14,16 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 import pytest
@@ -39,11 +38,21 @@ EVENTS = events_topic(PACK)
 Rows = dict[str, dict[str, tuple[Any, ...]]]
 
 
+class Child(Protocol):
+    """A process that was started: what is used of a Popen."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float = ...) -> int: ...
+    def kill(self) -> None: ...
+
+
 @dataclass
 class Program:
     """One running `dayone`, in a session of its own as in a terminal of its own."""
 
-    process: subprocess.Popen[bytes]
+    process: Child
     folder: Path
     number: int
 
@@ -82,39 +91,6 @@ class Program:
 
 #: The default ports belong to the tests of the README, which may run at the same time.
 ANY_PORT = {"DAYONE_SIMULATOR_METRICS_PORT": "0", "DAYONE_SINK_METRICS_PORT": "0"}
-
-
-@dataclass
-class Starter:
-    """Starts programs in one folder. `environment` is added to a clean one without settings of Dayone's."""
-
-    folder: Path
-    started: list[Program] = field(default_factory=list)
-
-    def __call__(self, *arguments: object, env: dict[str, str] | None = None, file_limit: int = 0) -> Program:
-        number = len(self.started)
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("DAYONE_")}
-        command = [sys.executable, "-m", "dayone", *map(str, arguments)]
-        if file_limit:
-            command = ["/bin/sh", "-c", f'ulimit -f {file_limit}; exec "$@"', "sh", *command]
-        with (self.folder / f"{number}.out").open("wb") as out, (self.folder / f"{number}.err").open("wb") as err:
-            process = subprocess.Popen(
-                command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True,
-                env={**clean, **ANY_PORT, "PYTHONPATH": str(ROOT), **(env or {})},
-            )  # fmt: skip
-        self.started.append(Program(process, self.folder, number))
-        return self.started[-1]
-
-    def end(self) -> None:
-        """Kill what is left."""
-        for program in self.started:
-            left = program.family() if program.running else []
-            if program.running:
-                program.process.kill()
-            program.process.wait()
-            for process in left:
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
 
 
 def free_port() -> int:

@@ -10,7 +10,8 @@ import pytest
 from personas.pack import load_pack
 from sinks.legality import violations
 from sinks.store import Store
-from tests.integration.program import Starter, ask
+from tests.integration.program import ask
+from tests.nursery import Starter
 from tests.personas.small_pack import PERSONA_FILE, PRODUCT_FILE, SmallPack
 from tests.stub_anthropic import KEY, StubAnthropic
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.program import Program, Starter, ask, assert_same, of_store, until
+from tests.integration.program import Program, ask, assert_same, of_store, until
+from tests.nursery import Starter
 from tests.stub_anthropic import Fault, StubAnthropic
 
 KEY = "sk-ant-api03-nobody-may-see-this-1234567890"

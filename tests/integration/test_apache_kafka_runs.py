@@ -24,7 +24,6 @@ from tests.integration.program import (
     EVENTS,
     PACK,
     Rows,
-    Starter,
     ask,
     assert_same,
     expected,
@@ -37,6 +36,7 @@ from tests.integration.program import (
     sent,
     until,
 )
+from tests.nursery import Starter
 
 USERS, DAYS = 150, 5.0
 SHARDS, PARTITIONS = 4, 12

@@ -11,7 +11,8 @@ import pytest
 
 from personas.event import CONTENT_TYPE
 from tests.apache_kafka import ApacheKafka
-from tests.integration.program import EVENTS, PACK, Program, Starter, ask, expected, of_store, until
+from tests.integration.program import EVENTS, PACK, Program, ask, expected, of_store, until
+from tests.nursery import Starter
 
 TOOLS = "org.apache.kafka.tools"
 USERS, DAYS = 150, 3.0

@@ -24,7 +24,6 @@ from tests.integration.program import (
     EVENTS,
     PACK,
     ROOT,
-    Starter,
     ask,
     assert_same,
     expected,
@@ -34,6 +33,7 @@ from tests.integration.program import (
     read_topic,
     until,
 )
+from tests.nursery import Starter
 from tests.runs import pack_of, simulation_of, store_records
 
 pytestmark = pytest.mark.kafka
@@ -207,7 +207,7 @@ def test_a_full_disk_ends_the_sink_and_loses_nothing(dayone: Starter, servers: s
     simulator = dayone("simulate", PACK, "--users", 300, "--days", 20, *options)
     assert simulator.wait() == 0, simulator.err
     command = ("sink", PACK, "--store", store, "--until-completed", *options)
-    first = dayone(*command, "--batch-rows", 1000, file_limit=3000)
+    first = dayone(*command, "--batch-rows", 1000, file_limit=1_536_000)
     refused(first, 5, "the disk is full", "everything before it is safe")
     again = dayone(*command)
     assert again.wait() == 0, again.err

@@ -30,7 +30,7 @@ from simulator.engine import Engine
 from simulator.producer import MemoryProducer, Record
 from simulator.simulation import Simulation
 from simulator.steering import ARRIVAL_RATE
-from tests.integration.program import Starter, assert_same, expected, free_port, of_messages, of_topics, sent, until
+from tests.integration.program import assert_same, expected, free_port, of_messages, of_topics, sent, until
 from tests.integration.test_determinism import (
     DAYS,
     NO_SHRINKING,
@@ -42,6 +42,7 @@ from tests.integration.test_determinism import (
     play,
     whole,
 )
+from tests.nursery import Starter
 from tests.runs import PACKS, simulation_of
 
 Records = list[Record]

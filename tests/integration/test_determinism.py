@@ -186,9 +186,7 @@ def test_a_complete_run_started_again_sends_nothing() -> None:
 @settings(
     max_examples=8, deadline=None, derandomize=True, phases=NO_SHRINKING, suppress_health_check=list(HealthCheck)
 )  # fmt: skip
-@given(
-    cuts=CUTS, again=st.floats(0, 1), batch=st.sampled_from([60, 10**5]), plan=st.sampled_from([None, OFTEN, RARER])
-)
+@given(cuts=CUTS, again=st.floats(0, 1), batch=st.sampled_from([60, 10**5]), plan=st.sampled_from([None, OFTEN, RARER]))
 def test_resumed_after_a_crash_at_any_point(
     cuts: list[float], again: float, batch: int, plan: CheckpointPlan | None
 ) -> None:

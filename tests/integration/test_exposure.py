@@ -16,8 +16,9 @@ from personas.health import HealthServer
 from personas.topics import RUNS, product_topics
 from simulator.broker import EmbeddedBroker
 from simulator.topic_admin import provision
-from tests.contracts.sink_on_kafka import PROGRAM, produce
-from tests.integration.program import ROOT, Starter, until
+from tests.contracts.sink_on_kafka import produce
+from tests.integration.program import ROOT, until
+from tests.nursery import Starter
 from tests.sinks.making import EVENTS, PRODUCT, events, manifest
 
 LOOPBACK = {"127.0.0.1", "::1"}
@@ -82,6 +83,8 @@ def hook(event, arguments):
         os.write(opened, (os.path.abspath(str(arguments[0])) + chr(10)).encode())
 sys.addaudithook(hook)
 sys.dont_write_bytecode = True
+from tests.sinks.tiny_program import main
+main()
 """
 
 
@@ -95,7 +98,7 @@ def test_a_sink_writes_beside_its_store_and_nowhere_else(broker: EmbeddedBroker,
     produce(broker, RUNS, [manifest()])
     environment = {**os.environ, "HOME": str(home), "DAYONE_SINK_METRICS_PORT": "0", "TMPDIR": "/tmp"}
     done = subprocess.run(
-        [sys.executable, "-c", AUDITED.format(log=log) + PROGRAM, "sink", PRODUCT, "--store", str(data / "a.duckdb"),
+        [sys.executable, "-c", AUDITED.format(log=log), "sink", PRODUCT, "--store", str(data / "a.duckdb"),
          "--bootstrap-servers", broker.bootstrap_servers, "--until-completed"],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60,
     )  # fmt: skip

@@ -24,7 +24,8 @@ from sinks.settings import SinkSettings
 from sinks.subscriber import KafkaSource
 from tests.apache_kafka import ApacheKafka
 from tests.certificates import Authority
-from tests.integration.program import Starter, assert_same, expected, of_store
+from tests.integration.program import assert_same, expected, of_store
+from tests.nursery import Starter
 
 Names = Callable[[str], str]
 PASSWORD = "open sesame"
@@ -202,5 +203,3 @@ def test_a_secured_environment_does_not_reach_the_embedded_broker(
     env = environment({k: v for k, v in login(apache_kafka).items() if k != "kafka_bootstrap_servers"})
     program = dayone("up", "shop", "--users", 40, "--days", 2, "--store", tmp_path / "a.duckdb", env=env)
     assert program.wait() == 0, program.err
-
-

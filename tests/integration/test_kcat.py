@@ -18,7 +18,8 @@ import pytest
 
 from personas import event as contract
 from personas.topics import data_topics
-from tests.integration.program import Starter, free_port, sent, until
+from tests.integration.program import free_port, sent, until
+from tests.nursery import Starter
 
 pytestmark = [
     pytest.mark.kafka,

@@ -12,7 +12,6 @@ import pytest
 from tests.integration.program import (
     PACK,
     Program,
-    Starter,
     assert_same,
     expected,
     free_port,
@@ -21,6 +20,7 @@ from tests.integration.program import (
     of_topics,
     until,
 )
+from tests.nursery import Starter
 
 pytestmark = pytest.mark.kafka
 CLOCK = "dayone_simulator_virtual_clock_seconds"

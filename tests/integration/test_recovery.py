@@ -275,7 +275,7 @@ def test_items_stand_in_positions_as_often_as_their_propensities_say(name: str) 
         items = slates["items"][(group == one) & (slates["items"][:, 0] >= 0)]
         length = int(rankings.length[one % 1000, one // 1000])
         for position in range(min(spec.size, length)):
-            candidates = rankings.ranked[one % 1000, one // 1000, position:length:spec.size]
+            candidates = rankings.ranked[one % 1000, one // 1000, position : length : spec.size]
             declared = np.full(len(candidates), spec.exploration / len(candidates))
             declared[0] += 1 - spec.exploration
             assert np.isin(items[:, position], candidates).all()

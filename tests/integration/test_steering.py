@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.integration.program import PACK, Program, Starter, free_port, metrics, until
+from tests.integration.program import PACK, Program, free_port, metrics, until
+from tests.nursery import Starter
 
 pytestmark = pytest.mark.kafka
 CLOCK = "dayone_simulator_virtual_clock_seconds"

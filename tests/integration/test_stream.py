@@ -9,7 +9,6 @@ import pytest
 
 from tests.integration.program import (
     EVENTS,
-    Starter,
     assert_same,
     expected,
     free_port,
@@ -21,6 +20,7 @@ from tests.integration.program import (
     sent,
     until,
 )
+from tests.nursery import Starter
 
 pytestmark = pytest.mark.kafka
 USERS, DAYS = 300, 20

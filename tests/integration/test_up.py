@@ -11,7 +11,6 @@ import pytest
 from tests.integration.program import (
     EVENTS,
     STOPS,
-    Starter,
     ask,
     assert_same,
     expected,
@@ -23,6 +22,7 @@ from tests.integration.program import (
     sent,
     until,
 )
+from tests.nursery import Starter
 
 pytestmark = pytest.mark.kafka
 USERS, DAYS = 300, 20

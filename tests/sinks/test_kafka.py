@@ -15,6 +15,7 @@ from personas.topics import RUNS
 from simulator.broker import EmbeddedBroker, free_port
 from sinks.subscriber import KafkaSource
 from tests.contracts.sink_on_kafka import SinkOnKafka, count_events, finish, line_with, make_topics, produce, start
+from tests.nursery import Starter
 from tests.sinks.making import EVENTS, events, manifest
 
 pytestmark = pytest.mark.kafka
@@ -27,27 +28,27 @@ class TestOnTheEmbeddedBroker(SinkOnKafka):
             yield running
 
 
-def test_a_broker_that_dies_and_comes_back_empty_is_followed(tmp_path: Path) -> None:
+def test_a_broker_that_dies_and_comes_back_empty_is_followed(forked: Starter, tmp_path: Path) -> None:
     store, port = tmp_path / "a.duckdb", free_port("127.0.0.1")
     with EmbeddedBroker(port) as broker:
         make_topics(broker)
-        process = start(broker, store, "--until-completed")
-        line_with(process, "reading")
+        sink = start(forked, broker, store, "--until-completed")
+        line_with(sink, "reading")
         produce(broker, EVENTS, events(100))
         produce(broker, RUNS, [manifest("started")])
         time.sleep(0.5)
-    line_with(process, "Waiting for it to come back")
+    line_with(sink, "Waiting for it to come back")
     with EmbeddedBroker(port) as broker:
         make_topics(broker)
         produce(broker, EVENTS, events(300))
         produce(broker, RUNS, [manifest()])
-        code, errors = finish(process)
+        code, errors = finish(sink)
     assert (code, count_events(store)) == (0, 300), errors
 
 
-def test_an_absent_broker_is_said_with_its_address(tmp_path: Path) -> None:
+def test_an_absent_broker_is_said_with_its_address(forked: Starter, tmp_path: Path) -> None:
     address = f"127.0.0.1:{free_port('127.0.0.1')}"
-    code, errors = finish(start(address, tmp_path / "a.duckdb", "--connect-seconds", "0.5"))
+    code, errors = finish(start(forked, address, tmp_path / "a.duckdb", "--connect-seconds", "0.5"))
     assert code == 4
     assert address in errors and "no answer from Kafka" in errors
     assert "Traceback" not in errors
