@@ -75,7 +75,7 @@ def run_order(
         asked.append(producer.stop)  # a broker that is away must not hold up the end
         tutoring = None
         if order.identity.tutor is not None:
-            tutoring = stack.enter_context(_tutoring(order, settings, shard.count))
+            tutoring = stack.enter_context(_tutoring(order, settings, shard))
         run, steering = _prepare(order, shard, connection, producer, stop, clock, tutoring)
         stack.enter_context(listening(connection, steering))
         tutor_telemetry = TutorTelemetry(telemetry.registry) if tutoring is not None else None
@@ -95,6 +95,8 @@ def run_order(
         ready.set()
         begun = clock.monotonic()
         state: RunState = run.play()
+        if tutoring is not None and state == "completed":
+            tutoring.complete()
         reported(run)
         log.info("run %s %s: %d events sent", order.identity.run_id, state, run.simulation.progress.total_events)
         if run.checkpointer is not None and run.checkpointer.count:
@@ -147,13 +149,18 @@ def _behaviour_of(order: Order) -> Behaviour | None:
     return student
 
 
-def _tutoring(order: Order, settings: SimulatorSettings, shards: int) -> Tutoring:
-    """The agents of one shard; the ceiling of the run is divided among its shards, which know nothing of each other."""
+def _tutoring(order: Order, settings: SimulatorSettings, shard: Shard) -> Tutoring:
+    """The agents of one shard. The ceiling of the run is divided among its shards, which may know nothing of each
+    other; those that share a file of spending do not exceed it either, however often the run is divided anew."""
+    from simulator.agents.spending import Payer
     from simulator.tutoring import Tutoring
 
     assert order.identity.tutor is not None
-    ceiling = None if order.budget is None else order.budget / shards
-    return Tutoring(order.identity.tutor, settings, ceiling, batches=order.batches)
+    if order.budget is None:
+        return Tutoring(order.identity.tutor, settings, None, batches=order.batches)
+    payer = Payer(order.identity.run_id, f"{shard.index}/{shard.count}", order.budget, fresh=True)
+    ceiling = order.budget / shard.count
+    return Tutoring(order.identity.tutor, settings, ceiling, batches=order.batches, payer=payer)
 
 
 def _twins_of(order: Order) -> Twins | None:

@@ -2,7 +2,8 @@
 
 A `Tutoring` is made when a run starts, handed to the simulation as the maker of its agents' chooser, and opened once it
 is known what the topics hold: only then is there a language model. A run that goes on has to decide again what it has
-decided, so it needs the recordings of its answers; the money that it spent before counts towards the ceiling.
+decided, so it needs the recordings of its answers; the money that it spent before counts towards the ceiling. How much
+that was, stands in the manifest that it last sent, and to the last call in a file (`agents/spending.py`).
 Knows agents and settings, no Kafka and no terminal.
 """
 
@@ -11,7 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Self
 
 from personas.errors import SettingsError, TutorError
@@ -32,6 +35,7 @@ from simulator.agents.playing import PlanChooser
 from simulator.agents.quality import Measure, of_texts
 from simulator.agents.replay import RecordedModel
 from simulator.agents.screen import Screens
+from simulator.agents.spending import FILE, LONE_FILE, Payer, Spending
 from simulator.agents.walker import Walker, WalkRules
 from simulator.choice import BehaviourChooser, Chooser, Interrupted
 from simulator.support.speaking import Speaker
@@ -47,14 +51,17 @@ def _make(settings: TutorSettings, budget: Budget, counts: TutorCounts) -> Langu
 
 class Tutoring:
     """The agents of one run. A context manager: it ends with connections closed and recordings folded in. `ceiling` in
-    dollars, for the whole run; `batches`: plans are asked for in message batches (half the price, within a day)."""
+    dollars, for what this process plays of the run; `payer`: whose account it is (None: nothing is written down);
+    `batches`: plans are asked for in message batches (half the price, within a day)."""
 
     def __init__(
         self, identity: TutorIdentity, settings: TutorSettings, ceiling: float | None, make: MakeModel = _make,
-        *, batches: bool = False,
+        *, batches: bool = False, payer: Payer | None = None,
     ) -> None:  # fmt: skip
         self.identity, self.settings, self.ceiling, self.batches = identity, settings, ceiling, batches
         self.counts, self.budget = TutorCounts(), Budget(ceiling)
+        self.payer = payer
+        self.spending: Spending | None = None
         self.asker = Asker()
         #: Asked while questions are under way: whether they should be given up.
         self.stopping: Callable[[], bool] = lambda: False
@@ -74,6 +81,8 @@ class Tutoring:
                 self._runner.run(self.asker.model.close())
         finally:
             self._runner.close()
+            if self.spending is not None:
+                self.spending.close()
 
     def agents(self, population: Population, world: World, fallback: BehaviourChooser) -> Chooser:
         """The chooser of the users whom agents play."""
@@ -111,9 +120,9 @@ class Tutoring:
                 "go on.",
                 hint="Give --recordings DIR from the start, and no --record to go on; or another --seed for a new run.",
             )
-        self._earlier = earlier or TutorReport()
+        self._earlier = self._spent_before(earlier or TutorReport(), fresh=not resumed)
         if self.ceiling is not None:
-            self.budget = Budget(max(0.0, self.ceiling - self._earlier.dollars))
+            self.budget = Budget(max(0.0, self.ceiling - self._earlier.dollars), self.spending)
 
         async def made() -> LanguageModel:
             return self._make(self.settings, self.budget, self.counts)
@@ -124,6 +133,27 @@ class Tutoring:
         self.asker.model = model
         if self._planned is not None:
             self._plan(self._planned)
+
+    def _spent_before(self, earlier: TutorReport, *, fresh: bool) -> TutorReport:
+        """The report of earlier starts, with all that they have spent: more than the report knows, where they were
+        killed. Who asks nobody has no account."""
+        if self.payer is None or self.ceiling is None or self.settings.tutor_recording_mode == "replay":
+            return earlier
+        self.spending = Spending(spending_file(self.settings), replace(self.payer, fresh=fresh and self.payer.fresh))
+        spent = max(earlier.dollars, self.spending.spent())
+        if spent:
+            log.info("%.4f of %.2f dollars were spent by earlier starts of this run", spent, self.ceiling)
+        return earlier.model_copy(update={"dollars": spent})
+
+    @property
+    def spent_before(self) -> float:
+        """Dollars that earlier starts have spent, once it is open."""
+        return self._earlier.dollars
+
+    def complete(self) -> None:
+        """The run has come to its end: the same run, begun anew where no topics hold it, has its whole budget again."""
+        if self.spending is not None:
+            self.spending.complete()
 
     def _plan(self, chooser: PlanChooser) -> None:
         """All plans that are needed, before any visit begins; they are asked for once."""
@@ -178,3 +208,9 @@ class Tutoring:
             stepped_down=agents.stepped_down,
             stepped_down_at=None if at is None else start + timedelta(milliseconds=at),
         )
+
+
+def spending_file(settings: TutorSettings) -> Path:
+    """The file that remembers what runs have spent."""
+    folder = settings.tutor_recordings
+    return settings.tutor_spending or (LONE_FILE if folder is None else folder / FILE)

@@ -8,8 +8,8 @@ kill can lose a batch: then its requests are counted as maybe billed twice.
 What expired, failed on the server's side, went with a batch that the server knows no more, or does not fit the schema
 is handed in again, a bounded number of times. The most that a batch can cost is reserved before it is handed in;
 as many requests go in as the budget has room for. What an earlier process has handed in is charged when it is fetched,
-whatever is left of the budget: that money is gone, and nobody knows whether the process lived to tell of it.
-It may so be counted twice, but is never left out.
+whatever is left of the budget: that money is gone. It takes the place of what the process had reserved for it, where
+that is written down (spending.py); elsewhere it may be counted twice, but is never left out.
 
 Knows no SDK: a `BatchServer` does the talking.
 """
@@ -210,6 +210,7 @@ class Batches:
             await self._sleep(self._policy.wait(tries, next(iter(part)), batch.retry_after))
             tries += 1
         store.keep_batch(number, batch)
+        hold.name(batch)
         try:
             await self._collect(batch, part, hold, store, told, again)
         except asyncio.CancelledError:
@@ -236,7 +237,7 @@ class Batches:
                 else:
                     told(name, error_of(results, 1))
             return
-        cost = 0.0
+        cost, whole = 0.0, len(wanted) == len(results)
         for name, request in wanted.items():
             result = results.get(name) or Failure(BAD_REQUEST, f"the batch {batch} has no result for it")
             dollars = 0.0
@@ -254,10 +255,10 @@ class Batches:
             else:
                 told(name, error_of(outcome, 1))
         if hold is None:
-            self._budget.charge(cost)
+            self._budget.charge(cost, batch if whole else "")  # else somebody is still to fetch and pay the rest
         else:
             hold.settle(cost)
-        if len(wanted) == len(results):
+        if whole:
             store.end_batch(batch)
 
     async def _results(self, batch: str) -> dict[str, Reply | Failure] | Failure:

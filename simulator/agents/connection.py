@@ -29,6 +29,9 @@ class TutorSettings(BaseModel):
     tutor_recording_mode: Literal["record", "replay", "auto"] = Field(
         "auto", description="record, replay (ask nobody), or auto (ask for what is not recorded)"
     )
+    tutor_spending: Path | None = Field(
+        None, description="A file that remembers what runs have spent; beside the recordings, unless given"
+    )
     tutor_batches: Literal["auto", "always", "never"] = Field(
         "auto", description="Message batches for what can wait (half the price); auto: at Anthropic's own address"
     )

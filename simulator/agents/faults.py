@@ -20,6 +20,7 @@
     permission          403                                        no                the tutor
     not_found           404: no such model or address              no                the tutor
     budget              the ceiling is reached                     no                the tutor
+    spending            the file of spending cannot be used        no                the tutor
     not_recorded        replaying, and there is no recording       no                the tutor
 
 An error status is not billed. What was cut or took too long may have been: its reservation counts as spent, and trying

@@ -18,7 +18,10 @@ import typer
 from personas.errors import SettingsError, StudentError
 from personas.logs import setup_logging
 from personas.pack import load_pack
+from personas.provenance import TutorReport
 from simulator.agents.prices import price_table
+from simulator.agents.spending import FILE as SPENDING
+from simulator.agents.spending import Payer
 from simulator.behaviour.artefact import save_student
 from simulator.interruption import signals_to
 from simulator.options import RunOptions
@@ -61,7 +64,7 @@ def teach_command(wish: Wish, settings: SimulatorSettings, *, json_output: bool 
     stop = threading.Event()
     with ExitStack() as stack:
         stack.enter_context(signals_to(stop))
-        teacher, identity = _teacher_of(wish, settings, room)
+        teacher, identity = _teacher_of(wish, settings, room, out)
         notebook = open_notebook(out, identity, pack, len(room.population))
         if isinstance(teacher, Tutoring):
             teacher = _opened(stack.enter_context(teacher), wish, settings, room, notebook, stop)
@@ -87,7 +90,7 @@ def teach_command(wish: Wish, settings: SimulatorSettings, *, json_output: bool 
 
 
 def _teacher_of(
-    wish: Wish, settings: SimulatorSettings, room: Room
+    wish: Wish, settings: SimulatorSettings, room: Room, out: Path
 ) -> tuple[TeacherOfCourse | Tutoring, dict[str, str | int]]:
     """Who teaches (a language model is not asked yet), and what a course must keep the same to go on."""
     common: dict[str, str | int] = {"pack_fingerprint": room.pack.fingerprint, "seed": wish.seed, "tutor": wish.tutor}
@@ -97,7 +100,9 @@ def _teacher_of(
     options = RunOptions(teacher="tutor", tutor_share=1.0, tutor_mode=wish.tutor_mode)
     identity = tutor_of(options, settings)
     assert identity is not None
-    return Tutoring(identity, settings, wish.budget), common | {
+    payer = Payer(f"course {out.resolve()}" if settings.tutor_spending else "course", "all", wish.budget)
+    settings = settings.model_copy(update={"tutor_spending": settings.tutor_spending or out / SPENDING})
+    return Tutoring(identity, settings, wish.budget, payer=payer), common | {
         "model": identity.model, "prompts": identity.prompts, "mode": identity.mode,
     }  # fmt: skip
 
@@ -105,7 +110,8 @@ def _teacher_of(
 def _opened(
     tutoring: Tutoring, wish: Wish, settings: SimulatorSettings, room: Room, notebook: Notebook, stop: threading.Event
 ) -> TutorTeacher:
-    """The agents, ready to be asked. What was paid for earlier rounds counts towards the budget."""
+    """The agents, ready to be asked. What was paid before counts towards the budget, also for a round
+    that was killed in its midst."""
     entry = price_table(settings.tutor_prices)[settings.tutor_model]
     if wish.sessions is None and wish.tutor_mode == "plan":
         message = "Plans are paid for once, however many visits follow them: a budget is no end."
@@ -114,9 +120,9 @@ def _opened(
         raise SettingsError(
             f"The model {settings.tutor_model} costs nothing: a budget is no end.", hint="Add --sessions."
         )
-    tutoring.ceiling = max(0.0, wish.budget - notebook.paid)
     tutoring.stopping = stop.is_set
-    tutoring.open(resumed=False)
+    tutoring.open(resumed=False, earlier=TutorReport(dollars=notebook.paid))
+    notebook.paid = tutoring.spent_before
     return TutorTeacher(tutoring, room.prior, entry)
 
 

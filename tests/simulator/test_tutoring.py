@@ -172,4 +172,4 @@ def test_shards_share_the_ceiling_of_their_run(budget: float | None, shards: int
     tutor = TutorIdentity(share=0.5, model="tiny", prompts="ab")
     identity = identity_of("shop", users=10).model_copy(update={"tutor": tutor})
     order = Order(pack_of("shop"), identity, Plan(days=1), budget=budget)
-    assert _tutoring(order, load_settings(), shards).ceiling == ceiling
+    assert _tutoring(order, load_settings(), Shard(0, shards, 4)).ceiling == ceiling

@@ -138,7 +138,7 @@ def test_money_that_is_gone_already_counts_above_the_ceiling_and_ends_waiting() 
         waiting = asyncio.create_task(budget.reserve(0.5))
         await asyncio.sleep(0)
         for _ in range(3):
-            budget.charge(1.5)
+            budget.charge(1.5, "batch")
         with pytest.raises(BudgetError):
             await waiting
         hold.release()

@@ -9,9 +9,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from personas.errors import SettingsError, StudentError, TutorError
+from simulator.agents.spending import FILE, Payer, Spending
 from simulator.behaviour.artefact import load_student
 from simulator.teach.cli import app
 from tests.runs import pack_of
+from tests.stub_anthropic import KEY, StubAnthropic
 
 
 @pytest.fixture(autouse=True)
@@ -78,3 +80,19 @@ def test_a_model_that_costs_nothing_needs_a_number_of_sessions(tmp_path: Path, m
 def test_no_money_at_all_buys_nothing(tmp_path: Path) -> None:
     with pytest.raises(StudentError, match="nothing to learn from"):
         raise_of(teach("--tutor", "oracle", "--budget", "0", "--out", str(tmp_path / "student")))
+
+
+def test_a_course_that_was_killed_in_the_midst_of_a_round_has_only_what_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the killed round had reserved is all of the budget: nobody is asked."""
+    out = tmp_path / "student"
+    killed = Spending(out / FILE, Payer("course", "all", 0.5))
+    killed.reserve(0.5)
+    killed.close()
+    with StubAnthropic() as stub:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", stub.url)
+        monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+        with pytest.raises(StudentError, match="nothing to learn from"):
+            raise_of(teach("--budget", "0.5", "--sessions", "4", "--out", str(out)))
+        assert stub.dollars == 0 and stub.counts["requests"] == 0
