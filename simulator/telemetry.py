@@ -48,7 +48,13 @@ BROKER_MEMORY = Metric(
     "dayone_simulator_embedded_broker_memory_bytes", "gauge", "Memory of the embedded broker; 0 with another broker"
 )
 
-METRICS = (SESSIONS, EVENTS, USERS, PROBLEMS, VIRTUAL_CLOCK, LAG, LATENCY, FAILURES, QUEUE, BROKER_MEMORY)
+NEAR_COPIES = Metric(
+    "dayone_simulator_near_copies_refused_total",
+    "counter",
+    "Sessions of twins drawn again as too near to a real one",
+)
+
+METRICS = (SESSIONS, EVENTS, USERS, PROBLEMS, VIRTUAL_CLOCK, LAG, LATENCY, FAILURES, QUEUE, BROKER_MEMORY, NEAR_COPIES)
 
 TUTOR_CALLS = Metric(
     "dayone_tutor_calls_total",
@@ -137,6 +143,7 @@ class Telemetry(_Followed):
         self._rise(SESSIONS, progress.messages.get(sessions_topic(product.name), 0))
         self._rise(USERS, progress.messages.get(users_topic(product.name), 0))
         self._rise(FAILURES, counts.failed)
+        self._rise(NEAR_COPIES, simulation.twins.told.refused if simulation.twins else 0)
         self._gauges[VIRTUAL_CLOCK].set(run.identity.start.timestamp() + simulation.played_until / 1000)
         self._gauges[LAG].set(run.lag_seconds)
         self._gauges[LATENCY].set(counts.latency_seconds)

@@ -33,13 +33,30 @@ def fit(
     memory: Annotated[str, typer.Option(help="What reading may take; more goes to disk.")] = "2GB",
     student: Annotated[Path | None, typer.Option(help="Weigh this student (dayone teach) as well.")] = None,
     item_names: Annotated[int, typer.Option(min=1, help="Names of items that fewer users had are replaced.")] = 2,
+    allow_near_copies: Annotated[bool, typer.Option(help="Keep no hashes by which near copies are refused.")] = False,
     json_output: Json = False,
 ) -> None:
     """Learn from real users: a model of what they do, of which fictional twins are drawn. Keeps no row of theirs."""
     from simulator.twins.commands import Wish, fit_command
 
     fit_command(
-        Wish(core, pack, new_pack, out, map, columns, k, epsilon, delta, seed, bad_rows, memory, student, item_names),
+        Wish(
+            core,
+            pack,
+            new_pack,
+            out,
+            map,
+            columns,
+            k,
+            epsilon,
+            delta,
+            seed,
+            bad_rows,
+            memory,
+            student,
+            item_names,
+            allow_near_copies,
+        ),
         json_output=json_output,
     )
 

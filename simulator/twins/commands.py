@@ -43,6 +43,7 @@ class Wish:
     memory: str = "2GB"
     student: Path | None = None
     item_names: int = 2
+    allow_near_copies: bool = False
 
 
 def fit_command(wish: Wish, *, json_output: bool = False) -> None:
@@ -84,7 +85,14 @@ def fit_core(
     delta = wish.delta
     if wish.epsilon is not None and delta is None:
         delta = 0.1 / core.told["users"]
-    options = FitOptions(k=wish.k, epsilon=wish.epsilon, delta=delta, seed=wish.seed, item_names=wish.item_names)
+    options = FitOptions(
+        k=wish.k,
+        epsilon=wish.epsilon,
+        delta=delta,
+        seed=wish.seed,
+        item_names=wish.item_names,
+        near_copies=wish.allow_near_copies or wish.epsilon is not None,
+    )  # hashes are exact
     log = core.log
     if options.epsilon is not None and options.delta is not None:
         from simulator.twins.log import log_of
@@ -149,20 +157,24 @@ def sample_command(folder: Path, sessions: int, out: Path, seed: int, *, json_ou
 
     from personas.randomness import root_key
     from simulator.twins.draw import sample
+    from simulator.twins.refusing import Refused
 
     with ended_by_ctrl_c():
-        table = sample(model, sessions, root_key("sample", seed))
+        table = sample(model, sessions, root_key("sample", seed), refused := Refused())
         table = table.replace_schema_metadata({KEY: json.dumps(origin_of(lineage, seed)).encode()})
         out.parent.mkdir(parents=True, exist_ok=True)
         part = out.with_name(f".{out.name}.part")
         pq.write_table(table, part, compression="zstd")
         part.replace(out)
     done = {"out": str(out), "sessions": sessions, "events": table.num_rows, "model": lineage.fingerprint,
-            "generation": lineage.generation, "seed": seed}  # fmt: skip
+            "generation": lineage.generation, "seed": seed, "near_copies": refused.counts()}  # fmt: skip
     if json_output:
         typer.echo(json.dumps(done))
     else:
         typer.echo(f"{sessions:,} sessions of fictional users, {table.num_rows:,} events, in {out}")
+        if refused.refused:
+            cut = f", {refused.cut:,} cut" if refused.cut else ""
+            typer.echo(f"near copies of real sessions: {refused.refused:,} refused and drawn again{cut}")
 
 
 def explain_model_command(folder: Path, *, json_output: bool = False) -> None:

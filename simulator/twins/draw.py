@@ -8,7 +8,8 @@ pack and no Kafka.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,10 @@ from simulator.twins.item_player import ItemPlayer
 from simulator.twins.items import ItemNetwork, ItemRows
 from simulator.twins.log import I64, Log, table_of
 from simulator.twins.model import TwinModel
+from simulator.twins.near_copies import NearCopies
 from simulator.twins.network import F32, Network
 from simulator.twins.properties import draw_properties
+from simulator.twins.refusing import Drawn, Refused, apart
 from simulator.twins.sequence import NEW, NO_ITEM, OLDER, RANKS
 from simulator.twins.user_state import state, turns_of
 from simulator.twins.visits import counts_of, starts_of
@@ -57,6 +60,7 @@ class Stage:
         names = int(arrays["shape.sizes"][-1])
         items = part_of(arrays, "item")
         self.items = ItemPlayer(ItemNetwork(**items), len(model.words["item"]) - names) if items else None
+        self.near = NearCopies(arrays, names)
         self.events, self.longest = len(model.words["event"]), int(arrays["longest"][0])
 
 
@@ -76,11 +80,12 @@ class Visits:
         return Visits(self.user[rows], self.turn[rows], self.start[rows], self.key[rows], self.static[rows])
 
 
-def draw(model: TwinModel, numbers: I64, key: np.uint64) -> Log:
+def draw(model: TwinModel, numbers: I64, key: np.uint64, refused: Refused | None = None) -> Log:
     """All sessions of the users with these numbers (from 0). In the result `user` is the place in `numbers`, sessions
-    are in the order of users and of their starts, and times are those of the core's calendar."""
+    are in the order of users and of their starts, and times are those of the core's calendar. `refused` counts what
+    nearly equalled a real session."""
     visits = visits_of(model, numbers, key)
-    event, item, time, session = play(Stage(model), visits)
+    event, item, time, session = play_apart(Stage(model), visits, Refused() if refused is None else refused)
     length = np.bincount(session, minlength=len(visits.user))
     drawn = Log(
         event=event, item=item, time=time, session=session, first=np.append(0, np.cumsum(length)), user=visits.user,
@@ -101,7 +106,7 @@ def visits_of(model: TwinModel, numbers: I64, key: np.uint64) -> Visits:
     return Visits(user, turn, start, session_key, state(*turns_of(user, start)))
 
 
-def sample(model: TwinModel, sessions: int, key: np.uint64) -> pa.Table:
+def sample(model: TwinModel, sessions: int, key: np.uint64, refused: Refused | None = None) -> pa.Table:
     """So many sessions as a log, users 0, 1, 2, ... one after the other; of the last user maybe not all. Ids are hashes
     of the key: `twin-` and a number in hexadecimal, with `-<session>` behind it."""
     parts, have, first = [], 0, 0
@@ -109,7 +114,7 @@ def sample(model: TwinModel, sessions: int, key: np.uint64) -> pa.Table:
     visits = float(shares @ np.arange(1, len(shares) + 1))
     while have < sessions:
         count = int(np.clip((sessions - have) / visits * 1.1 + 16, 16, BLOCK))
-        log = draw(model, np.arange(first, first + count), key)
+        log = draw(model, np.arange(first, first + count), key, refused)
         wanted = min(len(log.user), sessions - have)
         log = _head(log, wanted)
         words = fold(root_key("twin", int(key)), np.arange(first, first + count))
@@ -130,7 +135,16 @@ def _head(log: Log, sessions: int) -> Log:
     )  # fmt: skip
 
 
-def play(stage: Stage, visits: Visits) -> tuple[I64, I64, I64, I64]:
+def play_apart(stage: Stage, visits: Visits, refused: Refused) -> Drawn:
+    """The same as `play`, without sessions that nearly equal one of the core."""
+
+    def again(rows: I64, key: U64) -> Visits:
+        return replace(visits.only(rows), key=key)
+
+    return apart(stage.near, partial(play, stage), again, visits, refused)
+
+
+def play(stage: Stage, visits: Visits) -> Drawn:
     """Event, item, time and session of every event, sorted by session. What happens in a session depends on nothing but
     its own row: any of them may be played together."""
     parts = []

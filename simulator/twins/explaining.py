@@ -46,6 +46,23 @@ def promises(lineage: Lineage) -> Iterator[str]:
             f"{np.exp(lineage.epsilon):.3g} at most, but for a chance of {lineage.delta:.2g}). Counts in the lineage "
             "are exact, and not covered."
         )
+    yield _of_copies(lineage)
+
+
+def _of_copies(lineage: Lineage) -> str:
+    told = lineage.facts.get("near_copies")
+    if lineage.epsilon is not None:
+        return "Near copies of real sessions are not refused: that takes exact hashes, which no noise covers."
+    if not told:
+        return "Near copies of real sessions are not refused when twins are drawn."
+    if not told["hashes"]:
+        return f"No session is so long and so odd that fewer than {lineage.k} users are nearly alike: all may be drawn."
+    return (
+        f"Sessions of {told['shortest']} and more events that fewer than {lineage.k} users nearly had are not drawn: "
+        f"{told['hashes']:,} hashes of {told['sessions']:,} real ones are kept for that (about "
+        f"{told['refused_by_mistake']:.2%} of long sessions are refused by mistake). Who has this model and a whole "
+        "session can ask whether it was in the core: keep it, or fit one with --allow-near-copies to give away."
+    )
 
 
 def _behaviour(model: TwinModel, users: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@
     gap.*       network: the class of the gap before the event
     calendar.*  on which hours long gaps end (see `calendar`)
     item.*      network: which new item (see `items`)
+    near.*      what sessions are refused as near copies (see `near_copies`)
     more.*      further columns (see `properties`)
 
 What fewer than k users did is left out before anything is computed. A tenth of the users, chosen by hash, teach
@@ -34,6 +35,7 @@ from simulator.twins.history import MOST_EVENTS, Shape
 from simulator.twins.items import begin, learn_items
 from simulator.twins.log import I64, Log, log_of
 from simulator.twins.model import FitOptions, TwinModel
+from simulator.twins.near_copies import fit_near_copies
 from simulator.twins.network import Known, Learning, Network, learn
 from simulator.twins.privacy import Bools, chosen, in_order, thinned
 from simulator.twins.properties import fit_properties
@@ -84,6 +86,10 @@ def fit(table: pa.Table, options: FitOptions, progress: Progress = lambda step, 
         **_named("burst", durations.bursts),
         "dwell.resolution": np.array([durations.resolution]), "longest": np.array([_longest(log, options.k)]),
     }  # fmt: skip
+    told_near: dict[str, Any] = {}
+    if not options.near_copies:
+        near, told_near = fit_near_copies(log, len(names.users), options.k, int(arrays["longest"][0]))
+        arrays |= near
     progress("properties", 0.95)
     properties, texts, left_out = fit_properties(log, len(names.users), options.k)
     arrays |= properties
@@ -91,7 +97,7 @@ def fit(table: pa.Table, options: FitOptions, progress: Progress = lambda step, 
     facts = {
         "users": log.users, "sessions": len(log.user), "events": len(log.event),
         "first": int(shape.span[0]), "last": int(shape.span[1]),
-        "dropped": dropped, "networks": figures, "columns_left_out": left_out,
+        "dropped": dropped, "networks": figures, "columns_left_out": left_out, "near_copies": told_near,
     }  # fmt: skip
     return TwinModel(arrays, {"event": log.words["event"], "item": log.words["item"], **texts}, facts)
 

@@ -50,12 +50,15 @@ BATCH = 16_384
 @dataclass
 class Told:
     """What became of the twins' events: played as they were drawn (`kept`), put in for the pack's sake (`bridged`),
-    with another item than drawn (`redirected`), not played (`left_out`)."""
+    with another item than drawn (`redirected`), not played (`left_out`). Of sessions: those that nearly equalled
+    a real one and were drawn again (`refused`), or had to be `cut`."""
 
     kept: int = 0
     bridged: int = 0
     redirected: int = 0
     left_out: int = 0
+    refused: int = 0
+    cut: int = 0
 
     def counts(self) -> dict[str, int]:
         """For the manifest."""
@@ -104,6 +107,7 @@ class TwinEngine:
         for low in range(0, len(rows), BATCH):
             self._play(rows[low : low + BATCH])
         slates, bags = self.effects.slates.take(), self.effects.bags.take()
+        self.told.refused, self.told.cut = self.scripts.refused.refused, self.scripts.refused.cut
         return Played(self._events.take(), self._sessions.take(), slates, bags["items"])
 
     def _play(self, rows: I64) -> None:

@@ -7,7 +7,7 @@ function of model, seed and number: shards draw their own users and nobody else'
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
@@ -18,9 +18,10 @@ from personas.pack import Pack
 from personas.population import Population
 from personas.randomness import root_key
 from simulator.twins.artefact import PackNamed
-from simulator.twins.draw import Stage, Visits, play, visits_of
+from simulator.twins.draw import Stage, Visits, play_apart, visits_of
 from simulator.twins.log import I64
 from simulator.twins.model import TwinModel
+from simulator.twins.refusing import Refused
 
 DAY_US = 86_400_000_000
 WEEK_US = 7 * DAY_US
@@ -41,7 +42,8 @@ class Script:
 @dataclass(frozen=True)
 class Scripts:
     """All sessions of a run, of which only the beginnings are drawn: `user` (row of the population), `turn` (its number
-    within the user), `start` (milliseconds after the start of the run). What happens is drawn when it is due."""
+    within the user), `start` (milliseconds after the start of the run). What happens is drawn when it is due.
+    `refused` counts the sessions that nearly equalled a real one."""
 
     user: npt.NDArray[np.int32]
     turn: npt.NDArray[np.int32]
@@ -49,6 +51,7 @@ class Scripts:
     visits: Visits
     stage: Stage
     words: Words
+    refused: Refused = field(default_factory=Refused)
 
     def signed_up(self, users: int) -> I64:
         """When each user comes for the first time."""
@@ -59,7 +62,7 @@ class Scripts:
     def write(self, rows: I64) -> Script:
         """What happens in these sessions."""
         some = self.visits.only(rows)
-        event, item, time, session = play(self.stage, some)
+        event, item, time, session = play_apart(self.stage, some, self.refused)
         lengths = np.bincount(session, minlength=len(rows))
         return Script(
             first=np.append(0, np.cumsum(lengths)), event=self.words.event[event], item=self.words.item[item],

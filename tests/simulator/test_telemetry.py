@@ -31,7 +31,9 @@ def run() -> Any:
         problems={"crash": 2},
         messages={"dayone.shop.sessions": 3, "dayone.shop.users": 2, "dayone.shop.events": 7},
     )
-    simulation = SimpleNamespace(pack=SimpleNamespace(product=product), progress=progress, played_until=1_500)
+    twins = SimpleNamespace(told=SimpleNamespace(refused=7))
+    pack = SimpleNamespace(product=product)
+    simulation = SimpleNamespace(pack=pack, progress=progress, played_until=1_500, twins=twins)
     identity = SimpleNamespace(start=datetime(2026, 1, 1, tzinfo=UTC))
     return SimpleNamespace(simulation=simulation, identity=identity, lag_seconds=0.25)
 
@@ -59,6 +61,7 @@ def test_a_run_is_shown() -> None:
         ("dayone_simulator_wall_clock_lag_seconds",): 0.25,
         ("dayone_simulator_produce_latency_seconds",): 0.01,
         ("dayone_simulator_produce_failures_total",): 1,
+        ("dayone_simulator_near_copies_refused_total",): 7,
         ("dayone_simulator_produce_queue_messages",): 5,
         ("dayone_simulator_embedded_broker_memory_bytes",): 4096,
     }

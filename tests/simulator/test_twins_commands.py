@@ -185,6 +185,18 @@ def test_names_of_items_are_kept_from_so_many_users_on_and_the_promise_says_so(t
         assert ("rare" in load(tmp_path / number)[0].words["item"]) == kept
 
 
+def test_near_copies_are_refused_unless_they_are_allowed(made: tuple[Path, Lineage], tmp_path: Path) -> None:
+    """In this core everybody but the one with an odd event does what many do: all of it may be drawn."""
+    runner, door, core = CliRunner(), front_door(), str(made[0].with_suffix(".parquet"))
+    assert "all may be drawn" in runner.invoke(door, ["explain", str(made[0])]).output
+    done = runner.invoke(door, ["fit", core, "--allow-near-copies", "--out", str(tmp_path / "free")])
+    assert "Near copies of real sessions are not refused when" in done.output
+    arrays = load(tmp_path / "free")[0].arrays
+    assert "near.hashes" in load(made[0])[0].arrays and not any(name.startswith("near.") for name in arrays)
+    said = ["sample", str(made[0]), "--sessions", "9", "--out", str(tmp_path / "twins.parquet"), "--json"]
+    assert json.loads(runner.invoke(door, said).output)["near_copies"] == {"refused": 0, "cut": 0}
+
+
 @pytest.mark.parametrize("stopped", [KeyboardInterrupt(), RuntimeError("Query interrupted")])
 def test_ctrl_c_leaves_nothing_behind(
     model_of: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stopped: BaseException

@@ -114,4 +114,6 @@ def test_fit_says_what_it_promises(tmp_path: Path, capsys: pytest.CaptureFixture
         fit_command(Wish(str(tmp_path / "core.parquet"), epsilon=2.0, new_pack=tmp_path / "new"))
     fit_command(Wish(str(tmp_path / "core.parquet"), out=tmp_path / "model", epsilon=4.0))
     said = capsys.readouterr().out
-    assert "(4, 0.00017)-differential privacy for each user" in said
+    assert "(4, 0.00017)-differential privacy for each user" in said and "takes exact hashes" in said
+    with np.load(tmp_path / "model" / "model.npz") as arrays:
+        assert not any(name.startswith("near.") for name in arrays.files)

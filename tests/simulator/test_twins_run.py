@@ -206,7 +206,7 @@ def test_a_manifest_tells_what_became_of_the_events(twins: Twins) -> None:
     )  # fmt: skip
     manifest = run.manifest()
     assert manifest.identity.twin == twins.model.fingerprint
-    assert {"twins.bridged", "twins.left_out", "twins.redirected"} <= set(manifest.counts)
+    assert {f"twins.{name}" for name in ("bridged", "left_out", "redirected", "refused", "cut")} <= set(manifest.counts)
     reply = run.steering.apply(SetArrivalRate(value=2.0))  # type: ignore[attr-defined]
     assert not reply.accepted and "model" in reply.reason
 
