@@ -44,11 +44,8 @@ def forked(nursery: Nursery, tmp_path: Path) -> Iterator[Starter]:
     """Start `dayone`, or what else has a `main`, with arguments, in the test's folder. Afterwards all are ended."""
     from tests.nursery import Starter
 
-    starter = Starter(nursery, tmp_path)
-    try:
+    with Starter(nursery, tmp_path) as starter:
         yield starter
-    finally:
-        starter.end()
 
 
 @pytest.fixture
@@ -85,13 +82,29 @@ def apache_kafka_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that use Apache Kafka: `kafka`, one group for xdist, and time for Maven."""
+    """Mark the tests that use Apache Kafka: `kafka`, one group for xdist, and time for Maven. Elsewhere the tests of a
+    module that share something costly are a group, so that it is made in one worker, not in each."""
     for item in items:
         if APACHE_KAFKA_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.kafka)
             item.add_marker(pytest.mark.xdist_group("apache_kafka"))
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(400))
+        elif item.get_closest_marker("xdist_group") is None and shares(item):
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+
+
+def shares(item: pytest.Item) -> bool:
+    """Whether a test's module has cached functions or runs in it, or the test a fixture that outlives it."""
+    module = getattr(item, "module", None)
+    homes = {getattr(module, "__name__", ""), "tests.runs"}
+    kept = [value for name, value in vars(module).items() if hasattr(value, "cache_clear") and name != "pack_of"]
+    scopes = {
+        definition.scope
+        for definitions in item._fixtureinfo.name2fixturedefs.values()
+        for definition in definitions
+    }
+    return "module" in scopes or any(value.__module__ in homes for value in kept)
 
 
 @pytest.hookimpl(wrapper=True)

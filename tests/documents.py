@@ -105,6 +105,13 @@ def statements_of(sql: str) -> Iterator[str]:
     yield from (text.strip() for text in re.split(r";\s*(?:\n|$)", "\n".join(lines)) if text.strip())
 
 
+def plain_words(command: str) -> list[str]:
+    """The words of a command, if all that it asks of a shell is to split them; else nothing. Settings in front of it
+    (NAME=value) are words too."""
+    bare = re.sub(r"""'[^']*'|"[^"$`\\]*\"""", "", command)
+    return [] if re.search(r"[][|&;<>()$`\\*?{}~!'\"\n]", bare) else shlex.split(command, comments=True)
+
+
 @dataclass
 class Session:
     """Runs commands one after another in one folder, with `programs` first on the search path."""

@@ -27,10 +27,9 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import psutil
 
@@ -41,6 +40,23 @@ MODULES = (
     "dayone", "simulator.commands", "simulator.daemon", "simulator.up", "sinks.runtime", "sinks.summary", "sinks.query",
     "kafka",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a process is to become: the module whose `main` is called and its arguments, the folder that it is in, where
+    it writes (`output`.out and `output`.err), its whole environment, and the largest file that it may write."""
+
+    words: list[str]
+    folder: str
+    output: str
+    environment: dict[str, str]
+    file_limit: int = 0
+
+
+#: For interpreters that start from nothing: pyarrow imports pandas where it is installed, for a third of a second.
+#: Tools of the tests bring it, Dayone does not; see lean/pandas.py.
+LEAN_PATH = f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'lean'}"
 
 
 class Child:
@@ -95,10 +111,12 @@ class Nursery:
         self._listener.join(5)
         self._process.stdout.close()
 
-    def launch(self, order: dict[str, Any]) -> Child:
+    def launch(self, order: Order) -> Child:
         """Fork one process; returns when it is there."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
+        for end in ("out", "err"):
+            Path(f"{order.output}.{end}").touch()  # to be looked at before the child has opened them
+        self._process.stdin.write(json.dumps(asdict(order)) + "\n")
         self._process.stdin.flush()
         return Child(self._born.get(timeout=60), self._codes)
 
@@ -127,15 +145,19 @@ class Starter:
         file_limit: int = 0,
     ) -> Program:  # fmt: skip
         number = len(self.started)
+        output = str(self.folder / str(number))
         clean = {name: value for name, value in os.environ.items() if not name.startswith("DAYONE_")}
-        for end in ("out", "err"):
-            (self.folder / f"{number}.{end}").touch()  # to be looked at before the child has opened them
-        child = self.nursery.launch({
-            "words": [*map(str, (*module, *arguments))], "folder": str(self.folder), "number": number,
-            "environment": {**clean, **ANY_PORT, **(env or {})}, "file_limit": file_limit,
-        })  # fmt: skip
+        words = [*map(str, (*module, *arguments))]
+        environment = {**clean, "PYTHONPATH": LEAN_PATH, **ANY_PORT, **(env or {})}
+        child = self.nursery.launch(Order(words, str(self.folder), output, environment, file_limit))
         self.started.append(Program(child, self.folder, number))
         return self.started[-1]
+
+    def __enter__(self) -> Starter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
     def end(self) -> None:
         """Kill what is left, and what that has started."""
@@ -166,7 +188,7 @@ def serve() -> None:
             for line in lines:
                 pid = os.fork()
                 if pid == 0:
-                    be(json.loads(line))
+                    be(Order(**json.loads(line)))
                 alive.add(pid)
                 os.write(1, b"born %d\n" % pid)
         for pid in list(alive):
@@ -178,23 +200,23 @@ def serve() -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def be(order: dict[str, Any]) -> None:
+def be(order: Order) -> None:
     """In the forked process: become the program that was ordered, and never return."""
     code = 1
     try:
         os.setsid()
         os.environ.clear()
-        os.environ.update(order["environment"])
-        os.chdir(order["folder"])
+        os.environ.update(order.environment)
+        os.chdir(order.folder)
         null = os.open(os.devnull, os.O_RDONLY)
-        files = [os.open(f"{order['number']}.{end}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for end in ("out", "err")]
+        files = [os.open(f"{order.output}.{end}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC) for end in ("out", "err")]
         for number, file in enumerate((null, *files)):
             os.dup2(file, number)
             os.close(file)
-        if order["file_limit"]:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_limit"], order["file_limit"]))
+        if order.file_limit:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (order.file_limit, order.file_limit))
         faulthandler.enable()  # a crash in a library's C code says where
-        sys.argv = order["words"]
+        sys.argv = order.words
         importlib.import_module(sys.argv[0]).main()
         code = 0
     except SystemExit as error:

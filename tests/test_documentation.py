@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
 import time
+import uuid
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,21 +30,18 @@ from tests.documents import (
     Section,
     Session,
     commands_of,
+    plain_words,
     reached,
     sections_of,
     starts_with,
     statements_of,
 )
 from tests.kcat import kcat_environment
+from tests.nursery import LEAN_PATH, Nursery, Order
 from tests.stub_anthropic import KEY, StubAnthropic
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(path for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")] if path.exists())
-SECTIONS = [
-    pytest.param(section, id=f"{path.name}: {section.title}")
-    for path in DOCUMENTS
-    for section in sections_of(path.read_text("utf-8"))
-]
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
 SHELL = {"bash", "sh", "console", "shell"}
 #: Only a section that names them needs them: another test may hold them for a moment.
@@ -56,7 +56,8 @@ def session_in(folder: Path) -> Session:
     programs.mkdir()
     for name, first in (("dayone", f"{ROOT / 'dayone.py'} "), ("python", "")):
         program = programs / name
-        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {first}"$@"\n')
+        lean = f"export PYTHONPATH={LEAN_PATH}\n" if first else ""
+        program.write_text(f'#!/bin/sh\n{lean}exec "{sys.executable}" {first}"$@"\n')
         program.chmod(0o755)
     if kcat := shutil.which("kcat"):
         library = kcat_environment().get("LD_PRELOAD", "")
@@ -67,7 +68,23 @@ def session_in(folder: Path) -> Session:
     return Session(folder, environment)
 
 
-def run_command(session: Session, command: str, block: Block, shown: str) -> None:
+def run_forked(nursery: Nursery, session: Session, words: list[str], shown: str, expected: int) -> None:
+    """`Session.run` for a command that is no more than Dayone and its arguments: nothing is imported again."""
+    while "=" in words[0]:
+        name, _, value = words.pop(0).partition("=")
+        session = replace(session, environment={**session.environment, name: value})
+    output = session.folder / ".programs" / uuid.uuid4().hex
+    environment = {**session.environment, "PYTHONPATH": LEAN_PATH}
+    child = nursery.launch(Order(words, str(session.folder), str(output), environment))
+    try:
+        code = child.wait(session.timeout)
+    finally:
+        child.kill()
+    told = "\n".join(Path(f"{output}.{end}").read_text("utf-8") for end in ("out", "err"))
+    assert code == expected, f"{shown}\n\nexit code {code}, expected {expected}\n{told}"
+
+
+def run_command(session: Session, command: str, block: Block, shown: str, nursery: Nursery | None) -> None:
     """Run one command of a shell block, or look up what can't be run here."""
     expected = int(block.directives.get("fails") or 0)
     if command.startswith("make"):
@@ -80,18 +97,20 @@ def run_command(session: Session, command: str, block: Block, shown: str) -> Non
         return
     if "background" in block.directives:
         session.start(["bash", "-c", f"exec {command}"], shown, block.directives.get("ready", ""))
+    elif nursery and starts_with(command, ["dayone"]) and (words := plain_words(command)):
+        run_forked(nursery, session, words, shown, expected)
     else:
         session.run(["bash", "-euo", "pipefail", "-c", command], shown, expected)
 
 
-def run_block(session: Session, block: Block) -> None:
+def run_block(session: Session, block: Block, nursery: Nursery | None) -> None:
     """Run one block by its language."""
     place = f"line {block.line}"
     if block.language in SHELL:
         for command in commands_of(block.text):
             assert starts_with(command, (*RUN, *READ)), f"{place}: what is {command.split()[0]}?"
             if "not-run" not in block.directives:
-                run_command(session, command, block, f"{place}: {command}")
+                run_command(session, command, block, f"{place}: {command}", nursery)
     elif block.language in {"yaml", "yml"}:
         yaml.safe_load(block.text)
     elif block.language == "json":
@@ -106,7 +125,7 @@ def run_block(session: Session, block: Block) -> None:
             session.run(["python", "-"], place, text=block.text)
     elif block.language == "sql":
         for statement in statements_of(block.text) if "not-run" not in block.directives else ():
-            session.run(["dayone", "sql", statement], f"{place}: {statement}")
+            run_command(session, shlex.join(["dayone", "sql", statement]), block, f"{place}: {statement}", nursery)
     else:
         assert block.language in SHOWN, f"{place}: no test knows how to run {block.language}"
 
@@ -125,12 +144,18 @@ def wait_for_ports() -> None:
                     time.sleep(0.2)
 
 
-def run_section(section: Section, folder: Path) -> list[str]:
+def needs_ports(section: Section) -> bool:
+    """Whether it names a default port, or takes one of its own choice."""
+    named = "".join(block.text + block.directives.get("ready", "") for block in section.blocks)
+    return bool(re.search(r"--port|:\d{4,5}", named))
+
+
+def run_section(section: Section, folder: Path, nursery: Nursery | None = None) -> list[str]:
     """Run all blocks of a section; returns the programs that some of them needed and that are missing."""
     session, missing = session_in(folder), list[str]()
-    wait_for_ports()
-    named = "".join(block.text + block.directives.get("ready", "") for block in section.blocks)
-    if not any(f":{port}" in named for port in DEFAULT_PORTS):
+    if needs_ports(section):
+        wait_for_ports()
+    else:
         session.environment.update({f"DAYONE_{room}_METRICS_PORT": "0" for room in ("SIMULATOR", "SINK")})
     with ExitStack() as stack:
         stack.callback(session.stop)
@@ -142,8 +167,19 @@ def run_section(section: Section, folder: Path) -> list[str]:
             absent = [name for name in needs if shutil.which(name) is None]
             missing += absent
             if not absent:
-                run_block(session, block)
+                run_block(session, block, nursery)
     return missing
+
+
+#: Those that take ports which others may want too are run one after the other.
+SECTIONS = [
+    pytest.param(
+        section, id=f"{path.name}: {section.title}",
+        marks=pytest.mark.xdist_group("default-ports") if needs_ports(section) else (),
+    )
+    for path in DOCUMENTS
+    for section in sections_of(path.read_text("utf-8"))
+]  # fmt: skip
 
 
 def test_there_is_a_readme() -> None:
@@ -172,10 +208,9 @@ def test_links_of_a_document_lead_somewhere(document: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.xdist_group("default-ports")
 @pytest.mark.parametrize("section", SECTIONS)
-def test_a_section_does_what_it_says(section: Section, tmp_path: Path) -> None:
-    if missing := run_section(section, tmp_path):
+def test_a_section_does_what_it_says(section: Section, tmp_path: Path, nursery: Nursery) -> None:
+    if missing := run_section(section, tmp_path, nursery):
         pytest.skip(f"all else passed, but these are not installed: {', '.join(missing)}")
 
 
@@ -234,6 +269,23 @@ def test_reading_sections_blocks_and_directives() -> None:
     assert commands_of(one.blocks[0].text) == ["dayone up shop", 'dayone sql "select 1\n            as one"']
     assert list(statements_of(three.blocks[0].text)) == ["select 1", "select 2"]
     assert three.blocks[0].line == 18
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("dayone sql 'select * from a' --limit 3  # why", ["dayone", "sql", "select * from a", "--limit", "3"]),
+        ('A=b dayone sql "select \'$\'"', []),
+        ('A=b dayone sql "(1)"', ["A=b", "dayone", "sql", "(1)"]),
+        ("dayone packs | head", []),
+        ("dayone packs > file", []),
+        ("dayone build sets/*", []),
+        ("dayone build $HOME", []),
+        ("dayone packs && dayone packs", []),
+    ],
+)
+def test_what_a_shell_would_only_split_is_told_from_the_rest(command: str, words: list[str]) -> None:
+    assert plain_words(command) == words
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,8 +26,9 @@ from sinks.dead_letters.letter import Letter, Place
 from sinks.dead_letters.replay import choose
 from sinks.dead_letters.topics import Mailbox, Outbox
 from sinks.store import Store
+from tests.contracts.sink_on_kafka import finish, line_with, start
+from tests.nursery import Nursery, Starter
 from tests.sinks.making import EVENTS, PRODUCT, events, manifest, session_events, tiny_pack
-from tests.sinks.test_kafka import finish, line_with, start
 
 HUGE = b'{"x":"' + b"y" * 1_200_000 + b'"}'
 GOOD = session_events(9)[1]
@@ -47,6 +49,7 @@ class Scene:
 
     broker: EmbeddedBroker
     store: Path
+    forked: Starter
 
     def dlq(self, *arguments: str, code: int = 0, on_kafka: bool = False, stdin: str | None = None) -> str:
         where = (
@@ -67,7 +70,7 @@ class Scene:
         producer = Producer({"bootstrap.servers": self.broker.bootstrap_servers})
         producer.produce(RUNS, manifest()[1], manifest()[0])
         assert producer.flush(20) == 0
-        code, errors = finish(start(self.broker, self.store, "--until-completed"))
+        code, errors = finish(start(self.forked, self.broker, self.store, "--until-completed"))
         assert code == 0, errors
         with Store.open(self.store, read_only=True) as store:
             return list(store.query(f"FROM events WHERE event_id = '{GOOD_ID}'").to_pylist())
@@ -77,8 +80,9 @@ GOOD_ID = json.loads(GOOD[1])["id"]
 
 
 @pytest.fixture(scope="module")
-def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    with EmbeddedBroker() as broker:
+def ready(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("dlq")
+    with EmbeddedBroker() as broker, Starter(nursery, folder) as forked:
         provision(broker.connection, product_topics(PRODUCT, 1))
         producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "message.max.bytes": 20_000_000})
         for key, value in events(20):
@@ -86,7 +90,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         for value in (b"not json", WRONG, None, HUGE):
             producer.produce(EVENTS, value, GOOD[0], headers=list(OWN))
         assert producer.flush(20) == 0
-        place = Scene(broker, tmp_path_factory.mktemp("dlq") / "a.duckdb")
+        place = Scene(broker, folder / "a.duckdb", forked)
         assert place.sink() == []
         yield place
 
@@ -209,7 +213,7 @@ class TestOnABroker:
         self, ready: Scene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("DAYONE_STORE", str(ready.store))
-        running = start(ready.broker, ready.store)
+        running = start(ready.forked, ready.broker, ready.store)
         line_with(running, "reading")
         try:
             assert "give --bootstrap-servers" in ready.dlq("list", code=5)
@@ -222,7 +226,7 @@ class TestOnABroker:
             assert result.exit_code == 0 and "1 sent" in result.stdout
             assert "marked on the topics, but not in the database" in result.stderr
         finally:
-            running.terminate()
+            running.signal(signal.SIGTERM)
             finish(running)
 
 
