@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
@@ -70,28 +70,38 @@ async def all_at_once(
     items: Iterable[T], work: Callable[[T], Awaitable[None]], stopping: Callable[[], bool], at_once: int
 ) -> None:
     """Do the work for every item, at most `at_once` of them at the same time. The first error ends all of it and is
-    raised; so does `stopping`, with Interrupted."""
-    waiting = iter(items)
-    workers = [asyncio.ensure_future(_work(waiting, work, stopping)) for _ in range(at_once)]
-    watch = asyncio.ensure_future(_watch(stopping))
-    pending: set[asyncio.Future[Any]] = set(workers)
+    raised; so does `stopping`, with Interrupted. A worker that has to wait is followed by another; work that never
+    waits, such as reading recordings, needs only one."""
+    waiting, workers = iter(items), list[asyncio.Task[None]]()
+    ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def worker(number: int) -> None:
+        for item in waiting:
+            if stopping():
+                raise Interrupted
+            if number == len(workers) < at_once:
+                follow()
+            await work(item)
+
+    def follow() -> None:
+        workers.append(asyncio.create_task(worker(len(workers) + 1)))
+        workers[-1].add_done_callback(judge)
+
+    def judge(task: asyncio.Task[None]) -> None:
+        if ended.done() or task.cancelled():
+            return
+        if (error := task.exception()) is not None:
+            ended.set_exception(error)
+        elif all(one.done() for one in workers):
+            ended.set_result(None)
+
+    follow()
     try:
-        while pending:
-            done, _ = await asyncio.wait({*pending, watch}, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-            pending -= done
+        await until_stopped(ended, stopping)
     finally:
-        for task in (watch, *workers):
+        for task in workers:
             task.cancel()
-        await asyncio.gather(watch, *workers, return_exceptions=True)
-
-
-async def _work(waiting: Iterator[T], work: Callable[[T], Awaitable[None]], stopping: Callable[[], bool]) -> None:
-    for item in waiting:
-        if stopping():
-            raise Interrupted
-        await work(item)
+        await asyncio.gather(*workers, return_exceptions=True)
 
 
 async def _watch(stopping: Callable[[], bool]) -> NoReturn:

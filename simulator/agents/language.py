@@ -15,11 +15,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+#: For texts that many questions have in common.
+_known_as_json = lru_cache(maxsize=4096)(_as_json)
 Purpose = Literal["walk", "plan", "user_message", "assistant_message", "audit"]
 
 
@@ -57,11 +61,11 @@ class Request(BaseModel):
         messages = ",".join(
             f'{{"role":"{message.role}","text":{_as_json(message.text)}}}' for message in self.messages
         )
-        schema = json.dumps(self.answer_schema, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        schema = _canonical(self.answer_schema)
         canonical = (
-            f'{{"answer_schema":{schema},"context":{_as_json(self.context)},"max_tokens":{self.max_tokens},'
-            f'"messages":[{messages}],"model":{_as_json(self.model)},"sample":{self.sample},'
-            f'"schema_name":{_as_json(self.schema_name)},"system":{_as_json(self.system)}}}'
+            f'{{"answer_schema":{schema},"context":{_known_as_json(self.context)},"max_tokens":{self.max_tokens},'
+            f'"messages":[{messages}],"model":{_known_as_json(self.model)},"sample":{self.sample},'
+            f'"schema_name":{_known_as_json(self.schema_name)},"system":{_known_as_json(self.system)}}}'
         )
         return hashlib.sha256(canonical.encode()).hexdigest()
 

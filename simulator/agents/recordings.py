@@ -16,6 +16,7 @@ import json
 import sqlite3
 import uuid
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -36,6 +37,7 @@ CREATE TABLE batches (
     number INTEGER PRIMARY KEY, server TEXT NOT NULL, state TEXT NOT NULL, batch TEXT, requests TEXT NOT NULL
 );
 """
+FIND = "SELECT run, content, answered_by, usage, error_kind, error_scope, error, hint FROM answers WHERE fingerprint = ?"
 Outcome = Answer | TutorError
 
 
@@ -60,20 +62,16 @@ class Recordings:
     def find(self, fingerprint: str, *, of_this_run: bool = False) -> Outcome | None:
         """What a request was answered, or the error that it ended with; if wished, only what was kept by this object.
         Dollars are 0: nobody pays for it again."""
-        row = self._ask(
-            "SELECT content, answered_by, usage, error_kind, error_scope, error, hint FROM answers "
-            "WHERE fingerprint = ? AND run GLOB ?",
-            (fingerprint, self._run if of_this_run else "*"),
-        ).fetchone()
-        if row is None:
+        row = self._ask(FIND, (fingerprint,)).fetchone()
+        if row is None or (of_this_run and row[0] != self._run):
             return None
-        content, answered_by, usage, kind, scope, message, hint = row
+        _, content, answered_by, usage, kind, scope, message, hint = row
         if kind == "budget":
             return BudgetError(message, hint=hint)
         if kind is not None:
             return TutorError(message, kind=kind, scope=scope, hint=hint)
-        return Answer(
-            content=json.loads(content), model=answered_by, usage=Usage.model_validate_json(usage), replayed=True
+        return Answer.model_construct(  # it was checked before it was kept, and many thousands are read a second
+            content=json.loads(content), model=answered_by, usage=_usage_of(usage), dollars=0.0, replayed=True
         )
 
     def keep(self, request: Request, outcome: Outcome) -> None:
@@ -173,6 +171,11 @@ class Recordings:
             scope="tutor",
             hint="DAYONE_TUTOR_RECORDINGS names a folder that dayone keeps recordings in, or a new one.",
         )
+
+
+@lru_cache(maxsize=4096)
+def _usage_of(text: str) -> Usage:
+    return Usage.model_validate_json(text)
 
 
 def _open_to_write(path: Path) -> sqlite3.Connection:

@@ -118,6 +118,8 @@ class RecordedModel:
             raise outcome
         if shared:
             self.counts.replayed += 1
+            if outcome.replayed:
+                return outcome
             return outcome.model_copy(update={"dollars": 0.0, "replayed": True})
         return outcome
 
