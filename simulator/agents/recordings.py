@@ -37,7 +37,9 @@ CREATE TABLE batches (
     number INTEGER PRIMARY KEY, server TEXT NOT NULL, state TEXT NOT NULL, batch TEXT, requests TEXT NOT NULL
 );
 """
-FIND = "SELECT run, content, answered_by, usage, error_kind, error_scope, error, hint FROM answers WHERE fingerprint = ?"
+FIND = """
+SELECT run, content, answered_by, usage, error_kind, error_scope, error, hint FROM answers WHERE fingerprint = ?
+"""
 Outcome = Answer | TutorError
 
 
