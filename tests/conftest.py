@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: Tests with one of these fixtures run in one worker, so that one set of Java machines serves them all. The first of
 #: them may have to wait for Maven.
 APACHE_KAFKA_FIXTURES = {"apache_kafka", "apache_kafka_cluster"}
+#: What makes a run that others look at too, and where it is.
+SHARED_RUNS = {"course", "stored", "records_of", "filled_store"}
+RUNS = "tests.runs"
 
 
 @pytest.fixture(scope="session")
@@ -91,20 +94,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(400))
         elif item.get_closest_marker("xdist_group") is None and shares(item):
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+            item.add_marker(pytest.mark.xdist_group(f"{item.path}::{getattr(item, 'cls', None) or ''}"))
 
 
 def shares(item: pytest.Item) -> bool:
     """Whether a test's module has cached functions or runs in it, or the test a fixture that outlives it."""
     module = getattr(item, "module", None)
-    homes = {getattr(module, "__name__", ""), "tests.runs"}
-    kept = [value for name, value in vars(module).items() if hasattr(value, "cache_clear") and name != "pack_of"]
-    scopes = {
-        definition.scope
-        for definitions in item._fixtureinfo.name2fixturedefs.values()
-        for definition in definitions
-    }
-    return "module" in scopes or any(value.__module__ in homes for value in kept)
+    kept = {name for name, value in vars(module).items() if value.__class__.__name__ == "_lru_cache_wrapper"
+            and value.__module__ == getattr(module, "__name__", "")}  # fmt: skip
+    runs = SHARED_RUNS & {name for name, value in vars(module).items() if getattr(value, "__module__", "") == RUNS}
+    known = item._fixtureinfo.name2fixturedefs.values()
+    return bool(kept or runs) or any(each.scope in {"module", "class"} for found in known for each in found)
 
 
 @pytest.hookimpl(wrapper=True)

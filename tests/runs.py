@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
+import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from personas.pack import Pack, load_pack, shipped_packs
 from personas.population import DAY_MS
@@ -117,8 +122,26 @@ def records_of(name: str, *, users: int, days: float, problem_rate: float = 1.0)
     return tuple(producer.records)
 
 
+@lru_cache
+def _filled_file(name: str, users: int, days: float, problem_rate: float) -> Path:
+    path = _folder() / f"{uuid.uuid4().hex}.duckdb"
+    with Store.open(path) as store:
+        records = records_of(name, users=users, days=days, problem_rate=problem_rate)
+        store_records(store, pack_of(name), list(records))
+    return path
+
+
+@lru_cache
+def _folder() -> Path:
+    folder = TemporaryDirectory(prefix="dayone-runs-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
+
+
 def filled_store(name: str, *, users: int, days: float, problem_rate: float = 1.0) -> Store:
-    """A database in memory of one's own, with a run in it; to be changed at will."""
-    store = Store.open(MEMORY)
-    store_records(store, pack_of(name), list(records_of(name, users=users, days=days, problem_rate=problem_rate)))
+    """A database of one's own with a run in it, to be changed at will: a copy of one that is filled once."""
+    copy = _folder() / f"{uuid.uuid4().hex}.duckdb"
+    shutil.copy(_filled_file(name, users, days, problem_rate), copy)
+    store = Store.open(copy)
+    copy.unlink()  # it lives as long as somebody has it open
     return store
