@@ -12,7 +12,8 @@ import sys
 import time
 import tomllib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
@@ -100,9 +101,15 @@ def test_this_environment_has_the_locked_versions() -> None:
 # Dependencies
 
 
+@cache
+def installed() -> Mapping[str, list[str]]:
+    """The distributions of this environment by the packages that they bring: every file of each is looked at."""
+    return packages_distributions()
+
+
 def third_party(path: str) -> set[str]:
     """The distributions that a module of ours imports from, by their canonical names."""
-    known = packages_distributions()
+    known = installed()
     tree = ast.parse((ROOT / path).read_text("utf-8"))
     libraries = {module.split(".")[0] for _, module in imports_of(tree, path)}
     foreign = libraries - set(sys.stdlib_module_names) - {*ROOMS, "dayone", "tests", "bench"}
