@@ -58,6 +58,21 @@ class Messages:
         taken = ([column[row] for row in rows] for column in columns)
         return Messages(self.topic, *taken, headers=lambda place: self.headers(rows[place]))  # type: ignore[arg-type]
 
+    def unseen(self, positions: Positions) -> Messages:
+        """Without the messages below `positions`; nothing is copied where there are none."""
+        firsts = dict(zip(reversed(self.partitions), reversed(self.offsets), strict=True))
+        if all(offset >= positions.get((self.topic, partition), 0) for partition, offset in firsts.items()):
+            return self
+        places = zip(self.partitions, self.offsets, strict=True)
+        return self.take([row for row, (p, o) in enumerate(places) if o >= positions.get((self.topic, p), 0)])
+
+    def letter(self, row: int, reason: str, detail: str) -> DeadLetter:
+        """The dead letter that the message at this place becomes."""
+        return DeadLetter(
+            self.topic, self.partitions[row], self.offsets[row], reason, detail, self.keys[row], self.values[row],
+            self.headers(row),
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class DeadLetter:

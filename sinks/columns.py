@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -14,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from personas.event import Envelope
 from personas.letters import Headers
 from personas.provenance import RunManifest
 from sinks.batch import KEPT_BYTES, DeadLetter
@@ -198,7 +198,7 @@ def fields(
     """One column per field of the struct. Raw fields are JSON text already."""
     columns: dict[str, Any] = {}
     for name in struct.__struct_fields__:
-        values = [getattr(row, name) for row in data]
+        values = list(map(attrgetter(name), data))
         if name in time_fields:
             columns[name] = times(values)
         elif name in json_fields:
@@ -210,10 +210,10 @@ def fields(
     return columns
 
 
-def session_ids(envelopes: Sequence[Envelope]) -> pa.Array:
+def of_sessions(columns: Mapping[str, Any]) -> pa.Array:
     """The session of each message; ValueError where one has none."""
-    ids = pa.array([envelope.sessionid for envelope in envelopes], pa.string())
-    if ids.null_count:
+    ids = columns.get("session_id")
+    if ids is None or ids.null_count:
         raise ValueError("an id or a session id is not as it should be")
     return ids
 

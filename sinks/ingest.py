@@ -4,8 +4,8 @@ Pure: no Kafka, no DuckDB, no clock, no environment. Two ways were weighed. Duck
 rows/s), but one bad message then fails the whole statement and says little about where. msgspec decodes a whole
 topic at about 0.9 microseconds a message and validates as it goes, so that is the fast path: everything or an
 exception. Only on an exception is each message examined alone, to name exactly the bad ones; the good ones go through
-the fast path again. So bad neighbours cost time, never rows. Events, which are most of everything, have a faster one
-still before it (see layout.py): it takes what is alike, and has no say in what is bad.
+the fast path again. So bad neighbours cost time, never rows. A faster one still comes before it (see layout.py): it
+takes what is alike, and has no say in what is bad.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from personas import topics
 from personas.event import (
     CONVERSATION,
+    DATA_TYPES,
     SESSION,
     SESSION_LABEL,
     USER,
@@ -36,20 +37,19 @@ from sinks import batch as b
 from sinks.columns import (
     fields,
     manifest_columns,
+    of_sessions,
     raw_json,
     sequences,
-    session_ids,
     table,
     times,
 )
 from sinks.examine import REFUSALS, Examiner
 from sinks.joining import joined
-from sinks.layout import cut, learn
-from sinks.vocabulary import LABELS, Vocabulary, strict_envelope
+from sinks.layout import Cut, cut, learn
+from sinks.vocabulary import LABEL_WORDS, LABELS, Vocabulary, strict_envelope
 
 #: Messages longer than this many bytes are refused unread.
 DEFAULT_MAX_BYTES = 1024 * 1024
-_NEWLINE = pa.scalar("\n", pa.string())
 _ORIGIN = attrgetter("runid", "synthetic", "generator", "generation")
 
 
@@ -62,6 +62,7 @@ class Decoder:
         self._examiner = Examiner(vocabulary, max_bytes)
         self._product = pa.scalar(vocabulary.product, pa.string())
         self._one = {name: msgspec.json.Decoder(struct) for name, struct in vocabulary.events.items()}
+        self._own = {name: msgspec.json.Decoder(vocabulary.structs[name]) for name in DATA_TYPES}
         self._many: dict[str, msgspec.json.Decoder[list[Any]]] = {
             name: msgspec.json.Decoder(list[struct])  # type: ignore[valid-type]
             for name, struct in vocabulary.structs.items()
@@ -100,7 +101,7 @@ class Decoder:
         manifests: list[RunManifest] = []
         total = skipped = foreign = 0
         for given in messages:
-            fresh = _unseen(given, positions)
+            fresh = given.unseen(positions)
             total += len(given)
             skipped += len(given) - len(fresh)
             if not len(fresh):
@@ -123,7 +124,7 @@ class Decoder:
             return build(messages), []
         except REFUSALS:
             verdicts = [self._examiner.examine(messages.topic, value) for value in messages.values]
-        dead = [_letter(messages, row, *verdict) for row, verdict in enumerate(verdicts) if verdict]
+        dead = [messages.letter(row, *verdict) for row, verdict in enumerate(verdicts) if verdict]
         good = messages.take([row for row, verdict in enumerate(verdicts) if verdict is None])
         tables = _halve(build, good, dead) if len(good) else []
         return (pa.concat_tables(tables) if tables else None), dead
@@ -165,6 +166,18 @@ class Decoder:
         """The data of many messages of one type, each already known to be one JSON value, in one call."""
         return self._many[name].decode(b"[" + b",".join(raw) + b"]")
 
+    def _alike(self, topic: str, values: Sequence[bytes | None]) -> tuple[Cut, dict[str, pa.Array]]:
+        """Messages that have one layout (see layout.py), and the columns that come from their envelope alone; or an
+        exception, which says nothing about them. Of their types only the first is known to be one of the topic's."""
+        first = self._envelope[topic].decode(values[0] or b"")
+        layout = learn(values[0] or b"")
+        if layout is None:
+            raise ValueError("not one layout")
+        found = cut(layout, values, self.max_bytes)
+        return found, self._origin([first], len(values)) | {
+            "user_id": found.text("subject"), "time": times(found.text("time")),
+        }  # fmt: skip
+
     def _events(self, messages: b.Messages) -> pa.Table:
         try:
             return self._events_alike(messages)
@@ -172,30 +185,25 @@ class Decoder:
             return self._events_each(messages)
 
     def _events_alike(self, messages: b.Messages) -> pa.Table:
-        """The rows of events that have one layout (see layout.py), or an exception, which says nothing about them."""
-        values, rows = messages.values, len(messages)
-        first = self._envelopes(messages.take([0]))
-        layout = learn(values[0] or b"")
-        if layout is None:
-            raise ValueError("not one layout")
-        found = cut(layout, values, self.max_bytes)
+        """The rows of events that have one layout, or an exception, which says nothing about them."""
+        rows = len(messages)
+        found, common = self._alike(messages.topic, messages.values)
         ids, sessions, properties = found.text("id"), found.text("sessionid"), found.data_text()
         types = pc.dictionary_encode(found.text("type"))
         numbers = types.indices.to_numpy()
+        order = np.argsort(numbers, kind="stable")
+        lines, ends = found.lines(order)
         items = np.full(rows, None, dtype=object)
-        for number, name in enumerate(types.dictionary.to_pylist()):
-            places = np.flatnonzero(numbers == number)
-            together = pa.ListArray.from_arrays(pa.array([0, len(places)], pa.int32()), properties.take(places))
-            data = self._one[name].decode_lines(
-                pc.binary_join(together, _NEWLINE)[0].as_buffer()
-            )  # a KeyError is a type that is not declared
-            if len(data) != len(places):
+        reached = begin = 0
+        for name, count in zip(types.dictionary.to_pylist(), np.bincount(numbers).tolist(), strict=True):
+            places, end = order[reached : reached + count], int(ends[reached + count - 1])
+            data = self._one[name].decode_lines(lines[begin:end])  # a KeyError is a type that is not declared
+            if len(data) != count:
                 raise ValueError("data that is not one JSON object each")
             if (about := self._items(name, data)) is not None:
                 items[places] = about
-        columns = self._origin(first, rows) | {
-            "user_id": found.text("subject"),
-            "time": times(found.text("time")),
+            reached, begin = reached + count, end
+        columns = common | {
             "event_id": ids,
             "session_id": sessions,
             "sequence": found.sequences(),
@@ -245,45 +253,73 @@ class Decoder:
         }
         return table("events", columns, len(envelopes))
 
-    def _of_type(self, messages: b.Messages, kind: str) -> tuple[list[Envelope], list[Any]]:
-        envelopes = self._envelopes(messages)
-        return envelopes, self._data(kind, [envelope.data for envelope in envelopes])
+    def _of_type(self, messages: b.Messages, kind: str) -> tuple[dict[str, Any], list[Any]]:
+        """The columns that come from the envelope, `id` among them, and the data of messages of one type of ours."""
+        try:
+            return self._of_type_alike(messages.topic, messages.values, kind)
+        except (*REFUSALS, LookupError):
+            return self._of_type_each(self._envelopes(messages), kind)
+
+    def _of_type_alike(self, topic: str, values: Sequence[bytes | None], kind: str) -> tuple[dict[str, Any], list[Any]]:
+        """The same of messages that have one layout, or an exception, which says nothing about them."""
+        found, columns = self._alike(topic, values)
+        lines, ends = found.lines(np.arange(len(values)))
+        data = self._own[kind].decode_lines(lines[: int(ends[-1])])
+        if len(data) != len(values) or pc.unique(found.text("type")).to_pylist() != [kind]:
+            raise ValueError("data that is not one JSON object each, or of another type")
+        sessions = {"session_id": found.text("sessionid")} if "sessionid" in found.fields else {}
+        return columns | sessions | {"id": found.text("id")}, data
+
+    def _of_type_each(self, envelopes: Sequence[Envelope], kind: str) -> tuple[dict[str, Any], list[Any]]:
+        """The same of messages of any layout, or an exception where one of them is bad."""
+        sessions = pa.array([envelope.sessionid for envelope in envelopes], pa.string())
+        ids = pa.array([envelope.id for envelope in envelopes], pa.string())
+        columns = self._common(envelopes) | {"session_id": sessions, "id": ids}
+        return columns, self._data(kind, [envelope.data for envelope in envelopes])
 
     def _sessions(self, messages: b.Messages) -> pa.Table:
-        envelopes, data = self._of_type(messages, SESSION)
-        columns = self._common(envelopes) | {"session_id": session_ids(envelopes)}
-        return table("sessions", columns | fields(SessionData, data, {"started", "ended"}), len(data))
+        columns, data = self._of_type(messages, SESSION)
+        own = {"session_id": of_sessions(columns), **fields(SessionData, data, {"started", "ended"})}
+        return table("sessions", columns | own, len(data))
 
     def _users(self, messages: b.Messages) -> pa.Table:
-        envelopes, data = self._of_type(messages, USER)
-        return table("users", self._common(envelopes) | fields(UserData, data, {"signed_up"}), len(data))
+        columns, data = self._of_type(messages, USER)
+        return table("users", columns | fields(UserData, data, {"signed_up"}), len(data))
 
     def _labels(self, messages: b.Messages) -> pa.Table:
-        everything = self._envelopes(messages)
+        try:
+            parts = self._labels_alike(messages)
+        except (*REFUSALS, LookupError):
+            everything = self._envelopes(messages)
+            of = {kind: [envelope for envelope in everything if envelope.type == kind] for kind in LABELS}
+            parts = {kind: self._of_type_each(envelopes, kind) for kind, envelopes in of.items() if envelopes}
         tables = []
-        for kind, word in ((SESSION_LABEL, "session"), (USER_LABEL, "user")):
-            envelopes = [envelope for envelope in everything if envelope.type == kind]
-            if not envelopes:
-                continue
-            data = self._data(kind, [envelope.data for envelope in envelopes])
-            columns: dict[str, Any] = self._common(envelopes) | {
-                "label_id": [envelope.id for envelope in envelopes],
-                "kind": pa.repeat(pa.scalar(word, pa.string()), len(data)),
+        for kind, (columns, data) in parts.items():
+            columns |= {
+                "label_id": columns["id"],
+                "kind": pa.repeat(pa.scalar(LABEL_WORDS[kind], pa.string()), len(data)),
+                "session_id": of_sessions(columns) if kind == SESSION_LABEL else pa.nulls(len(data), pa.string()),
                 **fields(LABELS[kind], data, set(), {"traits", "tastes"}, {"problems", "slates"}),
             }
-            if kind == SESSION_LABEL:
-                columns["session_id"] = session_ids(envelopes)
             tables.append(table("labels", columns, len(data)))
         return pa.concat_tables(tables)
 
+    def _labels_alike(self, messages: b.Messages) -> dict[str, tuple[dict[str, Any], list[Any]]]:
+        """Labels of both kinds, each kind of one layout, or an exception, which says nothing about them."""
+        sign = f'"type":"{SESSION_LABEL}"'.encode()
+        of: dict[str, list[bytes | None]] = {kind: [] for kind in LABELS}
+        for value in messages.values:
+            of[SESSION_LABEL if value is not None and sign in value else USER_LABEL].append(value)
+        return {kind: self._of_type_alike(messages.topic, values, kind) for kind, values in of.items() if values}
+
     def _conversations(self, messages: b.Messages) -> pa.Table:
-        envelopes, data = self._of_type(messages, CONVERSATION)
-        columns = self._common(envelopes) | {
-            "conversation_id": [envelope.id for envelope in envelopes],
-            "session_id": session_ids(envelopes),
+        columns, data = self._of_type(messages, CONVERSATION)
+        own = {
+            "conversation_id": columns["id"],
+            "session_id": of_sessions(columns),
             **fields(ConversationData, data, {"ended"}, {"parameters", "turns", "audit", "rejected"}),
         }
-        return table("conversations", columns, len(data))
+        return table("conversations", columns | own, len(data))
 
     def _runs(self, messages: b.Messages) -> pa.Table:
         envelopes = self._envelopes(messages)
@@ -294,30 +330,14 @@ class Decoder:
         return table("runs", manifest_columns(own), len(own))
 
 
-def _unseen(messages: b.Messages, positions: b.Positions) -> b.Messages:
-    """Without the messages below `positions`; nothing is copied where there are none."""
-    firsts = dict(zip(reversed(messages.partitions), reversed(messages.offsets), strict=True))
-    if all(offset >= positions.get((messages.topic, partition), 0) for partition, offset in firsts.items()):
-        return messages
-    places = zip(messages.partitions, messages.offsets, strict=True)
-    return messages.take([row for row, (p, o) in enumerate(places) if o >= positions.get((messages.topic, p), 0)])
-
-
 def _halve(build: Callable[[b.Messages], pa.Table], messages: b.Messages, dead: list[b.DeadLetter]) -> list[pa.Table]:
     """The net under `examine`: should it pass what `build` refuses, halving finds the message all the same."""
     try:
         return [build(messages)]
     except REFUSALS as error:
         if len(messages) == 1:
-            dead.append(_letter(messages, 0, b.WRONG_ENVELOPE, str(error)[:500]))
+            dead.append(messages.letter(0, b.WRONG_ENVELOPE, str(error)[:500]))
             return []
         middle = len(messages) // 2
         left, right = messages.take(range(middle)), messages.take(range(middle, len(messages)))
         return _halve(build, left, dead) + _halve(build, right, dead)
-
-
-def _letter(messages: b.Messages, row: int, reason: str, detail: str) -> b.DeadLetter:
-    return b.DeadLetter(
-        messages.topic, messages.partitions[row], messages.offsets[row], reason, detail, messages.keys[row],
-        messages.values[row], messages.headers(row),
-    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The quick way through a fetch of events: fields are found by position, column by column, not message by message.
+"""The quick way through a fetch of messages: fields are found by position, column by column, not message by message.
 
 The messages of one producer are alike: the same names in the same order, the same run, the same generator; only the id,
 the type, the time, the user and the session differ, and the data. So the layout is learned from the first message of a
@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-#: The fields of an event's envelope that differ from message to message.
+#: The fields of an envelope that differ from message to message. What is of no session has no last one.
 FIELDS = frozenset({"id", "type", "time", "subject", "sessionid"})
 
 Places = npt.NDArray[np.int64]
@@ -50,9 +50,12 @@ class Layout:
 class Cut:
     """Where everything is in a buffer of messages: of each field, and of the data, the begin and the end by message."""
 
-    buffer: bytes
+    buffer: bytearray
     fields: dict[str, tuple[Places, Places]]
     data: tuple[Places, Places]
+
+    def __len__(self) -> int:
+        return len(self.data[0])
 
     def text(self, name: str) -> pa.Array:
         """A field as a column of strings. ValueError where a text is not itself a JSON string between quotes."""
@@ -63,8 +66,15 @@ class Cut:
         return column
 
     def data_text(self) -> pa.Array:
-        """The data as a column of strings."""
-        return _strings(self.buffer, *self.data)
+        """The data as a column of strings. That all is UTF-8 is for `lines` to find."""
+        return _views(self.buffer, *self.data).cast(pa.string())
+
+    def lines(self, order: Places) -> tuple[memoryview, Places]:
+        """The data of these messages in this order, a line each, and where in it each line ends. ArrowInvalid where a
+        text is not UTF-8."""
+        begin, end = self.data[0][order], self.data[1][order] + 1
+        column = _strings(self.buffer, begin, end)
+        return memoryview(column.buffers()[2] or b""), np.cumsum(end - begin)
 
     def sequences(self) -> pa.Array:
         """The number after the session in each id. ValueError where an id is not `<session>.<sequence>`."""
@@ -115,7 +125,8 @@ def learn(value: bytes) -> Layout | None:
             begun = place + 3
         place += 4
     fixed.append(b'"'.join([b"", *parts[begun:]]))
-    if set(fields) != FIELDS or b"\\" in head or not head.endswith(_DATA):
+    nested = head.count(b"{") != 1 or b"[" in head  # or in a text: then it is read the ordinary way, which is no harm
+    if not FIELDS - {"sessionid"} <= set(fields) or nested or b"\\" in head or not head.endswith(_DATA):
         return None
     return Layout(tuple(fields), tuple(fixed))
 
@@ -126,7 +137,7 @@ def cut(layout: Layout, values: Sequence[bytes | None], max_bytes: int) -> Cut:
     lengths = np.fromiter(map(len, values), np.int64, len(values))  # type: ignore[arg-type]  # None is a TypeError
     if lengths.max() > max_bytes or lengths.sum() > _MOST_BYTES:
         raise ValueError("too long")
-    buffer = b"\n".join([*values, _MARGIN])  # type: ignore[list-item]
+    buffer = bytearray(b"\n").join([*values, _MARGIN])  # type: ignore[list-item]
     ends = np.cumsum(lengths + 1) - 1
     starts = ends - lengths
     octets = np.frombuffer(buffer, np.uint8)
@@ -143,10 +154,11 @@ def cut(layout: Layout, values: Sequence[bytes | None], max_bytes: int) -> Cut:
         raise ValueError("another layout")
     if (octets[data] != _OPENING).any() or ((octets[ends - 1] != _CLOSING) | (octets[ends - 2] != _CLOSING)).any():
         raise ValueError("another layout")
+    octets[ends - 1] = ord("\n")  # what ends the message may as well end the line of its data, see `Cut.lines`
     return Cut(buffer, fields, (data, ends - 1))
 
 
-def _next_quotes(buffer: bytes, places: Places) -> Places:
+def _next_quotes(buffer: bytearray, places: Places) -> Places:
     """The first quote from each place on. IndexError where there is none. To look through all of the bytes for all
     quotes costs five times as much: most are in the data, and so many places no longer fit the processor's cache."""
     windows: Any = np.ndarray((len(buffer) - _WINDOW + 1,), np.dtype(f"V{_WINDOW}"), buffer, 0, (1,))
@@ -160,12 +172,12 @@ def _next_quotes(buffer: bytes, places: Places) -> Places:
     return found
 
 
-def _words(buffer: bytes) -> npt.NDArray[np.uint64]:
+def _words(buffer: bytearray) -> npt.NDArray[np.uint64]:
     """The eight bytes from each place on, as one number; without copying."""
     return np.ndarray((len(buffer) - 7,), np.dtype("<u8"), buffer, 0, (1,))
 
 
-def _check(buffer: bytes, places: Places, expected: bytes) -> None:
+def _check(buffer: bytearray, places: Places, expected: bytes) -> None:
     """ValueError or IndexError unless these bytes stand at all of the places."""
     size = len(expected)
     pieces: Any = np.ndarray((len(buffer) - size + 1,), np.dtype(f"V{size}"), buffer, 0, (1,))
@@ -173,8 +185,15 @@ def _check(buffer: bytes, places: Places, expected: bytes) -> None:
         raise ValueError("another layout")
 
 
-def _strings(buffer: bytes, begin: Places, end: Places) -> pa.Array:
-    """Pieces of a buffer as strings. ArrowInvalid where one is not UTF-8.
+def _strings(buffer: bytearray, begin: Places, end: Places) -> pa.Array:
+    """Pieces of a buffer as strings. ArrowInvalid where one is not UTF-8."""
+    strings = _views(buffer, begin, end).cast(pa.string())
+    strings.validate(full=True)
+    return strings
+
+
+def _views(buffer: bytearray, begin: Places, end: Places) -> pa.Array:
+    """Pieces of a buffer, not looked into.
 
     Made as views (length, first four bytes, number of the buffer, place in it; up to twelve bytes inline), which take
     no copying in Python: see the columnar format of Apache Arrow, "Variable-size Binary View Layout".
@@ -189,7 +208,4 @@ def _strings(buffer: bytes, begin: Places, end: Places) -> pa.Array:
         for column in range(3):
             kept = np.clip(length[short] - 4 * column, 0, 4)
             views[short, column + 1] = quarters[begin[short] + 4 * column] & masks[kept]
-    column = pa.Array.from_buffers(pa.string_view(), len(begin), [None, pa.py_buffer(views), pa.py_buffer(buffer)])
-    strings = column.cast(pa.string())
-    strings.validate(full=True)
-    return strings
+    return pa.Array.from_buffers(pa.string_view(), len(begin), [None, pa.py_buffer(views), pa.py_buffer(buffer)])

@@ -88,3 +88,5 @@ class StoredSessionLabel(SessionLabel, frozen=True):
 
 
 LABELS: dict[str, type[msgspec.Struct]] = {SESSION_LABEL: StoredSessionLabel, USER_LABEL: DATA_TYPES[USER_LABEL]}
+#: What the column `kind` of the labels says.
+LABEL_WORDS = {SESSION_LABEL: "session", USER_LABEL: "user"}

@@ -14,20 +14,38 @@ from sinks import batch as b
 from sinks.ingest import Decoder
 from sinks.layout import cut, learn
 from sinks.vocabulary import vocabulary_of
-from tests.sinks.making import EVENTS, batch_of, events, message, tiny_pack
+from tests.sinks.making import (
+    CONVERSATIONS,
+    EVENTS,
+    LABELS,
+    SESSIONS,
+    USERS,
+    batch_of,
+    events,
+    message,
+    other_records,
+    tiny_pack,
+)
 
 QUICK = Decoder(vocabulary_of(tiny_pack()), max_bytes=10_000)
 ORDINARY = Decoder(vocabulary_of(tiny_pack()), max_bytes=10_000)
 ORDINARY._build[EVENTS] = ORDINARY._events_each
 
 
-def messages(values: list[Any]) -> b.Messages:
-    return batch_of(EVENTS, [(b"k", value) for value in values])
+def not_alike(*_: object) -> Any:
+    raise ValueError("never")
 
 
-def agree(values: list[Any]) -> b.Batch:
+ORDINARY._of_type_alike = not_alike  # type: ignore[method-assign]
+
+
+def messages(values: list[Any], topic: str = EVENTS) -> b.Messages:
+    return batch_of(topic, [(b"k", value) for value in values])
+
+
+def agree(values: list[Any], topic: str = EVENTS) -> b.Batch:
     """Both ways give the same rows and the same dead letters."""
-    quick, ordinary = QUICK.decode([messages(values)]), ORDINARY.decode([messages(values)])
+    quick, ordinary = QUICK.decode([messages(values, topic)]), ORDINARY.decode([messages(values, topic)])
     assert quick.dead_letters == ordinary.dead_letters
     assert quick.tables.keys() == ordinary.tables.keys()
     for name, table in quick.tables.items():
@@ -127,7 +145,7 @@ def test_objects_that_only_together_are_json_are_not_taken_for_messages() -> Non
 def test_a_layout_is_learned_only_from_compact_messages_with_every_field_once() -> None:
     assert learn(value_of()) is not None
     for value in (
-        b"", b"{}", b'"data"', json.dumps(json.loads(value_of())).encode(), value_of(session=None),
+        b"", b"{}", b'"data"', json.dumps(json.loads(value_of())).encode(), value_of(user=None),
         value_of().replace(b'"subject"', b'"id":"u1-0.3","subject"'), value_of(user='"'),
     ):  # fmt: skip
         assert learn(value) is None
@@ -141,6 +159,46 @@ def test_places_are_those_of_the_bytes() -> None:
     assert found.text("subject").to_pylist() == ["u1", "someone else"]
     assert found.data_text().to_pylist() == ['{"product_id":"p3","price":9.5}'] * 2
     assert found.sequences().to_pylist() == [1, 22]
+
+
+def test_a_session_is_not_looked_for_inside_of_something_else() -> None:
+    inside = [value_of(number, session=None).replace(b'"data":{"p', b'"x":{"sessionid":"u1-0"},"data":{"p')
+              for number in (1, 2)]  # fmt: skip
+    assert learn(inside[0]) is None
+    assert len(agree(inside).dead_letters) == 2
+
+
+OTHERS = [SESSIONS, USERS, LABELS, CONVERSATIONS]
+
+
+def others(topic: str, sessions: int = 4) -> list[bytes]:
+    return [value for number in range(sessions) for _, value in other_records(number)[topic]]
+
+
+@pytest.mark.parametrize("topic", OTHERS)
+def test_messages_of_our_own_types_that_are_alike_take_the_quick_way(
+    topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = others(topic)
+    assert agree(values, topic).rows == len(values)
+    monkeypatch.setattr(QUICK, "_envelopes", not_alike)  # from here on there is no other way
+    assert QUICK.decode([messages(values, topic)]).rows == len(values)
+
+
+@pytest.mark.parametrize("topic", OTHERS)
+@pytest.mark.parametrize(("old", "new"), [
+    (b'"sessionid"', b'"session"'), (b'"type":"dayone.', b'"type":"other.'), (b".session", b".user"),
+    (b".label", b".session"), (b'"subject":"u', b'"subject":"\xff'), (b'"data":{', b'"data":{"x":"\xff",'),
+    (b'"data":{', b'"x":{"id":"x","sessionid":"y"},"data":{'), (b'"data":{', b'"data":{\n'), (b"}}", b"}"),
+    (b"}}", b"}}}"), (b'"time":"2026', b'"time":"2o26'), (b'"u0', b'"\\u00750'), (b"0.", b'"0.'), (b"true", b"1"),
+    (b"u0000001", b"u0000001" * 2000),
+])  # fmt: skip
+def test_messages_of_our_own_types_that_are_not_alike_are_read_as_ever(topic: str, old: bytes, new: bytes) -> None:
+    values = others(topic)
+    for place in range(3):
+        damaged = [*values[:place], values[place].replace(old, new), *values[place + 1 :]]
+        batch = agree(damaged, topic)
+        assert batch.messages == len(damaged) == batch.rows + len(batch.dead_letters) + sum(batch.duplicates.values())
 
 
 PIECES = [b'"', b"\\", b"{", b"}", b"}}", b",", b"\n", b"]", b"[", b':"', b',"data":{', b"\xff", b"\x00", b"0", b".",
