@@ -5,6 +5,10 @@ A class of durations says how long a wait was, roughly (see `dwell`); a wait of 
 several durations are drawn from the class and one of them is chosen by how much more often this event happens in its
 hour than the class alone would give: importance resampling (Rubin 1987). The ratios are found by iterating: expected
 counts under the ratios so far beside the counted ones, shrunk, and only for hours that k users have.
+
+Minutes are sharper than any few durations drawn from a class (a job that runs at two past every hour), so they are
+not iterated: in classes of two hours and more the minute is drawn by itself, in narrower ones there is a candidate for
+nearly each minute of the class.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ from simulator.twins.privacy import Bools, users_of
 
 DAY, HOUR, MINUTE, WEEK = 86_400_000_000, 3_600_000_000, 60_000_000, 168
 CANDIDATES, ROUNDS, SHRUNK = 16, 8, 10.0
+#: Candidates in classes of between half an hour and two, and how many candidates a class of any width has at most.
+BY_MINUTE = 64
 #: Places in the calendar: hours of the week, then minutes of the hour.
 PLACES = WEEK + 60
 MOST = 60_000
@@ -54,30 +60,32 @@ def fit_calendar(log: Log, durations: Durations, k: int, key: np.uint64) -> F64:
         return ratio
     rows = rows[np.argsort(fold(key, rows), kind="stable")[:MOST]]
     kind, before, event, user, gap = kind[rows], before[rows], event[rows], user[rows], gap[rows]
-    instants = _candidates(durations, kind, before, fold(key, rows))
-    counted = np.zeros_like(ratio)
-    for place in places_of(before + gap):
-        cell = event * PLACES + place
-        often = users_of(cell, user, ratio.size) >= k
-        counted += (np.bincount(cell, minlength=ratio.size) * often).reshape(ratio.shape)
-    places = places_of(instants)
-    for number in range(2 * ROUNDS):
-        weight = ratio[event[:, None], places[0]] * ratio[event[:, None], places[1]]
+    hour, minute = places_of(before + gap)
+    counted = _counted(event * PLACES + hour, user, ratio.shape, k)
+    minutes = _counted(event * PLACES + minute, user, ratio.shape, k)[:, WEEK:]
+    ratio[:, WEEK:] = (minutes + SHRUNK / 60) / ((minutes.sum(axis=1, keepdims=True) + SHRUNK) / 60)
+    place = places_of(_candidates(durations, kind, before, fold(key, rows), CANDIDATES))[0]
+    cell = event[:, None] * PLACES + place
+    for _ in range(ROUNDS):
+        weight = ratio.ravel()[cell]
         weight /= weight.sum(axis=1, keepdims=True)
-        place = places[number % 2]
-        cell = (event[:, None] * PLACES + place).ravel()
-        expected = np.bincount(cell, weight.ravel(), minlength=ratio.size).reshape(ratio.shape)
-        part = slice(0, WEEK) if number % 2 == 0 else slice(WEEK, PLACES)
-        ratio[:, part] *= ((counted + SHRUNK) / (expected + SHRUNK))[:, part]
+        expected = np.bincount(cell.ravel(), weight.ravel(), minlength=ratio.size).reshape(ratio.shape)
+        ratio[:, :WEEK] *= ((counted + SHRUNK) / (expected + SHRUNK))[:, :WEEK]
         ratio = np.clip(ratio, 0.002, 500.0)
     return ratio
 
 
-def _candidates(durations: Durations, kind: I64, time: I64, bits: U64) -> I64:
-    """[n, CANDIDATES] instants; stratified over the class."""
-    place = (np.arange(CANDIDATES) + uniform(fold(bits, 1))[:, None]) / CANDIDATES
-    gap = durations.durations(np.repeat(kind, CANDIDATES), place.ravel())
-    return np.asarray(time[:, None] + gap.reshape(-1, CANDIDATES))
+def _counted(cell: I64, user: I64, shape: tuple[int, ...], k: int) -> F64:
+    """How often each cell is met; nothing where fewer than `k` users meet it."""
+    size = shape[0] * shape[1]
+    return np.asarray((np.bincount(cell, minlength=size) * (users_of(cell, user, size) >= k)).reshape(shape))
+
+
+def _candidates(durations: Durations, kind: I64, time: I64, bits: U64, many: int) -> I64:
+    """[n, many] instants; stratified over the class."""
+    place = (np.arange(many) + uniform(fold(bits, 1))[:, None]) / many
+    gap = durations.durations(np.repeat(kind, many), place.ravel())
+    return np.asarray(time[:, None] + gap.reshape(-1, many))
 
 
 def land(durations: Durations, ratio: F64, wide: Bools, event: I64, kind: I64, time: I64, bits: U64) -> I64:
@@ -89,27 +97,41 @@ def land(durations: Durations, ratio: F64, wide: Bools, event: I64, kind: I64, t
         instants = durations.bursts.instants(kind[burst] - durations.plain, time[burst], chance[burst])
         instants = instants // durations.resolution * durations.resolution
         found[burst] = np.maximum(instants, time[burst])
-    rows = np.flatnonzero(wide[kind])
-    if len(rows):
-        instants = _candidates(durations, kind[rows], time[rows], bits[rows])
-        hour, minute = places_of(instants)
-        weight = ratio[event[rows][:, None], hour] * ratio[event[rows][:, None], minute]
-        taken = draw(weight, uniform(fold(bits[rows], 2)))
-        instant = instants[np.arange(len(rows)), taken]
-        open_day = np.flatnonzero(_width(durations)[kind[rows]] > 2 * DAY)
-        if len(open_day):
-            instant[open_day] = _within_day(
-                ratio, event[rows[open_day]], instant[open_day], fold(bits[rows[open_day]], 3)
-            )
-        resolution = durations.resolution
-        found[rows] = np.maximum(instant // resolution * resolution, time[rows])
-    return found
+    width = np.where(wide[kind], _width(durations)[kind], 0)
+    hourly = width >= 2 * HOUR
+    for rows, many in (
+        (np.flatnonzero(hourly | ((width > 0) & (width <= HOUR // 2))), CANDIDATES),
+        (np.flatnonzero(~hourly & (width > HOUR // 2)), BY_MINUTE),
+    ):
+        if len(rows):
+            instant = _chosen(durations, ratio, event[rows], kind[rows], time[rows], bits[rows], many)
+            found[rows] = _minute(ratio, event[rows], instant, bits[rows], hourly[rows])
+    days = np.flatnonzero(width > 2 * DAY)
+    if len(days):
+        found[days] = _within_day(ratio, event[days], found[days], fold(bits[days], 3))
+    resolution = durations.resolution
+    return np.asarray(np.where(width > 0, np.maximum(found // resolution * resolution, time), found))
+
+
+def _chosen(durations: Durations, ratio: F64, event: I64, kind: I64, time: I64, bits: U64, many: int) -> I64:
+    """[n]: one of as many instants, by the hour, and in a class that leaves the hour open not by the minute."""
+    instants = _candidates(durations, kind, time, bits, many)
+    hour, minute = places_of(instants)
+    weight = ratio[event[:, None], hour]
+    weight *= np.where((_width(durations)[kind] >= 2 * HOUR)[:, None], 1.0, ratio[event[:, None], minute])
+    taken = draw(weight, uniform(fold(bits, 2)))
+    return np.asarray(instants[np.arange(len(event)), taken])
+
+
+def _minute(ratio: F64, event: I64, instant: I64, bits: U64, free: Bools) -> I64:
+    """The instants, with another minute of the same hour where it is free."""
+    minute = draw(ratio[event, WEEK:], uniform(fold(bits, 4)))
+    return np.asarray(np.where(free, instant // HOUR * HOUR + minute * MINUTE + instant % MINUTE, instant))
 
 
 def _within_day(ratio: F64, event: I64, instant: I64, bits: U64) -> I64:
-    """Instants of the same day, at an hour and a minute drawn by the ratios alone: the class leaves both open."""
+    """Instants of the same day, at an hour drawn by the ratios alone: the class leaves it open."""
     day = instant // DAY
     weekday = (day + 3) % 7
     hour = draw(ratio[:, :WEEK].reshape(len(ratio), 7, 24)[event, weekday], uniform(fold(bits, 1)))
-    minute = draw(ratio[event, WEEK:], uniform(fold(bits, 2)))
-    return np.asarray(day * DAY + hour * HOUR + minute * MINUTE + instant % MINUTE)
+    return np.asarray(day * DAY + hour * HOUR + instant % HOUR)

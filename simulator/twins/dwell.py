@@ -24,6 +24,9 @@ CLASSES = 64
 ATOM_SHARE = 0.01
 MOST_ATOMS = 16
 SECOND = 1_000_000
+HOUR = 3600 * SECOND
+#: Waits from which on a class may be an hour wide, and parts of that hour in which it is looked for a clock.
+LONG, PARTS = 6 * HOUR, 12
 RESOLUTIONS = (86_400 * SECOND, 3600 * SECOND, 60 * SECOND, SECOND, 1000, 1)
 
 
@@ -86,7 +89,7 @@ def resolution_of(time: I64) -> int:
 def durations_of(event: I64, before: I64, instant: I64, user: I64, k: int, resolution: int) -> Durations:
     """Classes for the waits before events (microseconds) of users: no class has fewer than `k` of them. Where fewer
     than `k` users wait, nothing of it is learnt."""
-    bursts = bursts_of(event, instant, user, k)
+    bursts = bursts_of(event, before, instant, user, k)
     apart = bursts.of(event, instant) < 0
     gap, user = np.maximum(instant - before, 0)[apart], user[apart]
     if not len(gap):
@@ -102,7 +105,7 @@ def durations_of(event: I64, before: I64, instant: I64, user: I64, k: int, resol
         return Durations(atoms, np.array([0, 0]), np.zeros((0, CELLS + 1)), resolution, bursts)
     order = np.argsort(rest, kind="stable")
     rest, owner = rest[order], owner[order]
-    inner = _inner_edges(rest, k)
+    inner = _by_the_clock(_inner_edges(rest, k), rest, instant[apart][other][order], k)
     low, high = _rounded(np.array(extremes(rest, owner, k)))
     low = min(int(low), *inner[:1] - 1) if len(inner) else int(low)
     high = max(int(high), low, *inner[-1:]) + 1
@@ -125,6 +128,30 @@ def _inner_edges(rest: I64, k: int) -> I64:
             found.append(edge)
             last = place
     return np.array(found, dtype=np.int64)
+
+
+def _by_the_clock(inner: I64, rest: I64, instant: I64, k: int) -> I64:
+    """The cuts without those inside of an hour of long waits that end by the clock: where a job runs every hour, its
+    minute is sharp and the wait is not, so that hour is one class, and the minute is for `calendar` to say. `instant`:
+    when the sorted waits end."""
+    found, rows = list[int](), inner.tolist()
+    while rows:
+        first = rows.pop(0)
+        found.append(first)
+        inside = [edge for edge in rows if edge < first + HOUR]
+        low, high = np.searchsorted(rest, [first, first + HOUR])
+        if first < LONG or not inside or _spread(instant[low:high] % HOUR) > _spread(rest[low:high] - first):
+            continue
+        rows = rows[len(inside) :]
+        if min(high - np.searchsorted(rest, inside[-1]), np.searchsorted(rest, (rows or [rest[-1]])[0]) - high) >= k:
+            rows.insert(0, first + HOUR)
+    return np.array(found, dtype=np.int64)
+
+
+def _spread(within: I64) -> float:
+    """How evenly instants fall on the parts of an hour: their entropy in nats."""
+    share = np.bincount(within // (HOUR // PARTS), minlength=PARTS) / max(len(within), 1)
+    return float(-(share * np.log(np.maximum(share, 1e-12))).sum())
 
 
 def _rounded(microseconds: npt.NDArray[Any]) -> I64:

@@ -53,36 +53,49 @@ def fit_visits(log: Log, k: int) -> dict[str, npt.NDArray[Any]]:
     whole = np.log1p(gaps / 1e6)
     mine = [of_gap == h for h in range(len(HABITS))]
     back = np.stack([_table(whole[rows] if rows.sum() >= CELLS else whole, k) for rows in mine])
-    hours = np.bincount((start // HOUR + 72) % 168, minlength=168).astype(np.float64)
-    had = users_of((start // HOUR + 72) % 168, user, 168) >= k
+    soon, place = np.append(0, np.diff(start)) <= DAY, (start // HOUR + 72) % WEEK
+    soon &= ~fresh
+    had = users_of(place, user, WEEK) >= k
+    hours = np.bincount(place, minlength=WEEK).astype(np.float64)
+    open_hours = np.bincount(place[~soon], minlength=WEEK) + 0.02 * hours
     arrays = {
         "visits.counts": _counts(count, k), "visits.days": by_habit, "visits.back": back,
-        "visits.hours": np.where(had, hours, 0.0) + 1e-9, "visits.busy": _busy(hours * had),
+        "visits.hours": np.where(had, open_hours, 0.0) + 1e-9, "visits.busy": _busy(hours * had),
         "visits.curve": _curve(start // DAY - origin, days, origin, k) * days,
         "visits.origin": np.array([origin * DAY]),
         "visits.resolution": np.array([resolution_of(log.time)]),
     }  # fmt: skip
-    return _settled(arrays, start // DAY - origin)
+    return _settled(arrays, start // DAY - origin, np.bincount(place[soon & had[place]] % 24, minlength=24))
 
 
-def _settled(arrays: dict[str, npt.NDArray[Any]], day: I64) -> dict[str, npt.NDArray[Any]]:
-    """The arrays with a curve under which drawn sessions fall on the weeks that the real ones did: waits have their own
-    idea of when users come back, and the curve has to make up for it."""
+def _settled(arrays: dict[str, npt.NDArray[Any]], day: I64, hours: I64) -> dict[str, npt.NDArray[Any]]:
+    """The arrays with a curve under which drawn sessions fall on the weeks and the days of the week that the real ones
+    did, and busy hours under which those within a day of another do so too (`hours` [24]: how often): waits have their
+    own idea of when users come back, and this has to make up for it."""
     key, days = fold(root_key("visits"), np.arange(CALIBRATION)), len(arrays["visits.curve"])
-    week = np.arange(days) // 7
+    of_day = np.arange(days)
+    week, weekday = of_day // 7, of_day % 7
     count = counts_of(arrays, key)
     if days < 14 or count.max(initial=0) < 2:
         return arrays
     user = np.repeat(np.arange(len(count)), count)
     turn = np.arange(len(user)) - np.repeat(np.cumsum(count) - count, count)
     session_key = fold(key[user], turn + 1_000_000)
-    wanted = np.bincount(week[day], minlength=week[-1] + 1) / len(day)
     for _ in range(8):
-        drawn = starts_of(arrays, key, user, turn, count, session_key) // DAY - int(arrays["visits.origin"][0]) // DAY
-        found = np.bincount(week[np.clip(drawn, 0, days - 1)], minlength=len(wanted)) / len(drawn)
-        ratio = np.clip((wanted + 1e-4) / (found + 1e-4), 0.5, 2.0)
-        arrays = {**arrays, "visits.curve": arrays["visits.curve"] * ratio[week]}
+        start = starts_of(arrays, key, user, turn, count, session_key)
+        drawn = np.clip(start // DAY - int(arrays["visits.origin"][0]) // DAY, 0, days - 1)
+        soon = (turn > 0) & (np.append(0, np.diff(start)) <= DAY)
+        curve = arrays["visits.curve"] * _ratio(week[day], week[drawn], week[-1] + 1)[week]
+        curve *= _ratio(weekday[day], weekday[drawn], 7)[weekday]
+        by_hour = _ratio(np.repeat(np.arange(24), hours), start[soon] // HOUR % 24, 24)
+        arrays = {**arrays, "visits.curve": curve, "visits.busy": arrays["visits.busy"] * np.tile(by_hour, 7)}
     return arrays
+
+
+def _ratio(wanted: I64, found: I64, size: int) -> F64:
+    """[size]: how much more often each code is wanted than found; shrunk."""
+    shares = [(np.bincount(code, minlength=size) + 5.0 / size) / (len(code) + 5.0) for code in (wanted, found)]
+    return np.asarray(np.clip(shares[0] / shares[1], 0.5, 2.0))
 
 
 def _busy(hours: F64) -> F64:

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pytest
 
 from personas.randomness import fold, root_key, uniform
-from simulator.twins.bursts import HOUR
+from simulator.twins.bursts import HOUR, bursts_of
+from simulator.twins.calendar import fit_calendar, land, wide_of
 from simulator.twins.dwell import SECOND, durations_of
 from simulator.twins.fit import fit
-from simulator.twins.log import I64
+from simulator.twins.log import I64, Log
 from simulator.twins.model import FitOptions
 from tests.simulator.test_twins_model import small_log
 
@@ -54,3 +55,38 @@ def test_the_span_is_of_whole_hours() -> None:
     first, last = fit(log, FitOptions(k=K)).arrays["shape.span"].tolist()
     assert first % HOUR == last % HOUR == 0
     assert times.min() - HOUR < first < times.min() and times.max() < last < times.max() + HOUR
+
+
+def test_waits_that_end_by_the_clock_are_one_class_and_end_at_its_minute() -> None:
+    numbers = uniform(fold(root_key("clock"), np.arange(6000)))
+    before = (numbers * 90 * 24 * 60).astype(np.int64) * 60 * SECOND
+    due = before + 5 * 24 * HOUR
+    instant = (due // HOUR + 1) * HOUR + 2 * 60 * SECOND  # a job at two past every hour
+    event, user = np.ones(6000, dtype=np.int64), np.arange(6000) % 500
+    durations = durations_of(event, before, instant, user, K, 60 * SECOND)
+    assert len(durations.quantiles) - 1 < 6, "no class for every few minutes"
+    words: dict[str, tuple[str, ...]] = {"event": ("solved", "closed"), "item": ()}
+    log = Log(
+        event=np.tile([0, 1], 6000), item=np.full(12000, -1), time=np.column_stack([before, instant]).ravel(),
+        session=np.repeat(np.arange(6000), 2), first=np.arange(6001) * 2, user=user, words=words, users=500,
+    )  # fmt: skip
+    ratio = fit_calendar(log, durations, K, root_key("clock"))
+    kind = durations.class_of(event, before, instant)
+    found = land(durations, ratio, wide_of(durations), event, kind, before, fold(root_key("clock", 2), np.arange(6000)))
+    assert (found // (60 * SECOND) % 60 == 2).mean() > 0.97
+
+
+def test_in_a_burst_what_waited_longest_is_done_first() -> None:
+    many, start = 1000, 60 * 24 * HOUR
+    key = root_key("queue")
+    usual = (uniform(fold(key, np.arange(6000))) * 120 * 24 * HOUR).astype(np.int64)
+    age = (uniform(fold(key, 10_000 + np.arange(many))) * 20 * 24 * HOUR).astype(np.int64)
+    place = np.argsort(np.argsort(-age))
+    instant = np.append(usual + HOUR, start + place * (HOUR // many))
+    before = np.append(usual, start - age)
+    bursts = bursts_of(np.zeros(7000, np.int64), before, instant, np.arange(7000) % 900, K)
+    assert len(bursts) == 1
+    ages = np.array([2, 18]).repeat(50) * 24 * HOUR
+    drawn = bursts.instants(np.zeros(100, np.int64), start - ages, np.linspace(0, 0.99, 100)) - start
+    assert np.median(drawn[:50]) > 0.8 * HOUR
+    assert np.median(drawn[50:]) < 0.2 * HOUR
