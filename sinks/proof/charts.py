@@ -30,15 +30,23 @@ class Mark:
 def lines(
     title: str, series: Mapping[str, Sequence[tuple[float, float | None]]], *, x: str, y: str,
     labels: Mapping[float, str] | None = None,
+    between: Mapping[str, Sequence[tuple[float, float | None, float | None]]] | None = None,
 ) -> str:  # fmt: skip
-    """Lines through points; `labels` names places on the horizontal axis. A point without a value is left out."""
+    """Lines through points; `labels` names places on the horizontal axis; `between` has the intervals of points. A
+    point without a value is left out."""
     known = {name: [(a, b) for a, b in points if b is not None] for name, points in series.items()}
     known = {name: points for name, points in known.items() if points}
     if not known:
         return ""
+    spans = {
+        name: [(a, low, up) for a, low, up in points if low is not None and up is not None]
+        for name, points in (between or {}).items()
+    }
     every = [point for points in known.values() for point in points]
+    ends = [end for points in spans.values() for _, low, up in points for end in (low, up)]
     wide = _Scale(min(a for a, _ in every), max(a for a, _ in every), _LEFT, _WIDTH - _RIGHT)
-    high = _Scale(min(0.0, *(b for _, b in every)), max(b for _, b in every), _HEIGHT - _BOTTOM, _TOP)
+    tops = [*(b for _, b in every), *ends]
+    high = _Scale(min(0.0, *tops), max(tops), _HEIGHT - _BOTTOM, _TOP)
     places = labels or {number: f"{number:g}" for number in wide.ticks()}
     parts = [_grid(high), *(
         f'<text x="{wide(at):.1f}" y="{_HEIGHT - 20}" text-anchor="middle">{escape(text)}</text>'
@@ -50,6 +58,10 @@ def lines(
         parts.append(f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dashes}"/>')
         if len(points) <= 12:
             parts += [f'<circle cx="{wide(a):.1f}" cy="{high(b):.1f}" r="3" fill="{colour}"/>' for a, b in points]
+        parts += [
+            f'<line x1="{wide(a):.1f}" y1="{high(low):.1f}" x2="{wide(a):.1f}" y2="{high(up):.1f}" stroke="{colour}"/>'
+            for a, low, up in spans.get(list(known)[place], ())
+        ]
     told = "; ".join(f"{name}: {points[0][1]:.3g} to {points[-1][1]:.3g}" for name, points in known.items())
     return _figure(title, told, parts, _HEIGHT, x=x, y=y, names=list(known))
 

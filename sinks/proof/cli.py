@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from personas.console import told_errors
 from personas.errors import SettingsError
-
-if TYPE_CHECKING:
-    from sinks.proof.record import Proof
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 
@@ -89,6 +86,7 @@ def prove(
         from sinks.proof.reading import read_log, read_synthetic
         from sinks.proof.record import PAGE
         from sinks.proof.registry import named_metrics
+        from sinks.proof.telling import told
         from sinks.proof.writing import write_proof
         from sinks.settings import load_settings
 
@@ -106,23 +104,27 @@ def prove(
             proof, evidence = prove_logs(reads, wish, progress)
         if generations:
             with progress_of("Generations", quiet=as_json) as progress:
-                proof = proof.model_copy(
-                    update={"collapse": collapse(evidence, maker_of(maker), generations, progress)}
-                )
+                fallen = collapse(evidence, maker_of(maker), generations, progress, wish.metrics)
+            names = ("collapse", "collapse_gains", "collapse_said")
+            found = (fallen.lines, fallen.gains, fallen.said)
+            proof = proof.model_copy(update=dict(zip(names, found, strict=True)))
         if day_n:
             zero = None
             if day_zero is not None:
                 read = read_synthetic(day_zero, CoreMap(), place)
                 zero = encode_with(evidence.synthetic.words, "day zero", read.table)
             with progress_of("Day zero to day N", quiet=as_json) as progress:
-                proof = proof.model_copy(update={"growth": growth(evidence, maker_of(maker), zero, progress)})
+                grown = growth(evidence, maker_of(maker), zero, progress, wanted=wish.metrics)
+            names, found = ("growth", "growth_gains", "growth_said"), (grown.lines, grown.gains, grown.said)
+            proof = proof.model_copy(update=dict(zip(names, found, strict=True)))
         write_proof(proof, Path(out))
         if reads["synthetic"].place is not None:
             noted(reads["synthetic"].place, proof, Path(out))
         if as_json:
             typer.echo(proof.model_dump_json())
         else:
-            _tell(proof, Path(out) / PAGE)
+            for line in told(proof, Path(out) / PAGE):
+                typer.echo(line)
         require(proof.gates, Path(out) / PAGE)
 
 
@@ -150,22 +152,3 @@ def halve(
             typer.echo(json.dumps({"core": str(paths[0]), "holdout": str(paths[1])}))
         else:
             typer.echo(f"{paths[0]}: {core.num_rows:,} events. {paths[1]}: {holdout.num_rows:,} events, for no model.")
-
-
-def _tell(proof: Proof, page: object) -> None:
-    group = ""
-    for figure in sorted(
-        proof.figures, key=lambda each: ("utility", "fidelity", "diversity", "privacy").index(each.group)
-    ):
-        if figure.group != group:
-            group = figure.group
-            typer.echo(f"{group}:")
-        value, floor = figure.value, figure.floor
-        between = "" if value.low is None or value.high is None else f" [{value.low:.3f}, {value.high:.3f}]"
-        fresh = "" if floor is None or floor.value is None else f"  (a fresh real sample: {floor.value:.3f})"
-        typer.echo(f"  {figure.metric:30} {value.value or 0.0:8.3f}{between}{fresh}")
-    for note in proof.notes:
-        typer.echo(f"note: {note}")
-    for gate in proof.gates:
-        typer.echo(f"gate {gate.metric}: {gate.rule}: {'passed' if gate.passed else 'FAILED'}")
-    typer.echo(f"{proof.checked}; {page}")

@@ -4,63 +4,88 @@
                2024, doi:10.1038/s41586-024-07566-y), or on the core and all before it (accumulate: Gerstgrasser et al.
                2024, arXiv:2404.01413)
     growth     with 0, 1, 3, 10, 30 and 100 % of the core's users: real alone, synthetic alone (by a model that saw
-               only them), both, and the real ones with the synthetic log of this proof, which may have learned from
-               all of the core and then flatters small shares: `both` tells when to stop. Day zero has no core:
-               its synthetic log is one that knew none, where it is given
+               only them), both, and the real ones with the synthetic log of this proof, unless that tells that it
+               learned from a core. Day zero has no core: its synthetic log is one that knew none, where it is given
 
-Each point is judged on the hold-out (judge.py); nothing in these curves ever saw that.
+In a mix a real user counts 1, and all synthetic users together count for as many real ones as there are, but for PRIOR
+at most: a prior that fades as the core grows, as in training sets (`dayone build --core`). Two other ways were tried on
+two real logs: counting every synthetic user 1 (the few real ones drown: recommenders and returns got worse than with
+them alone), and always PRIOR (as good, but for returns with 260 real users).
+
+Each point is judged on the hold-out (judge.py); nothing in these curves ever saw that. What they say in words is in
+saying.py.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from personas.errors import ProofError
+from personas.randomness import F64
 from sinks.proof.evidence import Evidence
-from sinks.proof.judge import Judge
+from sinks.proof.judge import TRAINED, Judge
 from sinks.proof.log import Log, concatenated
 from sinks.proof.maker import Maker
-from sinks.proof.record import Curve, Point, rounded
-from sinks.proof.sampling import at_most, share_of_users
+from sinks.proof.record import Curve, Gain, Interval, Point, interval, rounded
+from sinks.proof.sampling import at_most, share_of_users, summarised
+from sinks.proof.saying import beginning, losing, silent, stopping
 
 log = logging.getLogger("dayone.proof")
 
 #: The line that may know, at every share, what the whole core says.
 THIS_LOG = "real and this log (may know all of the core)"
+ALONE, SYNTHETIC, BOTH = "real alone", "synthetic alone", "both"
 SHARES = (0.01, 0.03, 0.1, 0.3, 1.0)
+#: Real users that all synthetic ones of a mix together count for, at most.
+PRIOR = 1000.0
 Tell = Callable[[int, int, int], None]
 
 
+@dataclass(frozen=True)
+class Curves:
+    """Lines, what was gained from one point to another (both over real alone; the last generation over the first), and
+    what that says in words."""
+
+    lines: list[Curve]
+    gains: list[Gain]
+    said: list[str]
+
+
 def collapse(
-    evidence: Evidence, maker: Maker, generations: int, progress: Tell = lambda done, of, rows: None
-) -> list[Curve]:
-    """Two lines, replace and accumulate, from generation 0 (the core itself) on."""
-    judge, (core, _) = Judge(evidence), evidence.real
+    evidence: Evidence, maker: Maker, generations: int, progress: Tell = lambda done, of, rows: None,
+    wanted: Sequence[str] = (),
+) -> Curves:  # fmt: skip
+    """Two lines, replace and accumulate, from generation 0 (the core itself) on; what each lost from the first model to
+    the last. `wanted` names measures, as in Judge."""
+    judge, (core, _) = Judge(evidence, wanted), evidence.real
     steps = 2 * generations - 1
     done = 0
 
-    def made_of(taught: Log, name: str, generation: int) -> tuple[Log, Point]:
+    def made_of(taught: Log, name: str, generation: int) -> tuple[Log, _Judged]:
         nonlocal done
         progress(done, steps, taught.rows)
         made = _named(maker.make(taught, core.sessions, evidence.seed + generation), name)
         done += 1
-        return made, _point(judge, generation, str(generation), made)
+        return made, _judged(judge, generation, str(generation), made)
 
-    first, second = made_of(core, "first", 1)
-    begun = [_point(judge, 0, "real", core), second]
-    lines = {"replace": [*begun], "accumulate": [*begun]}
-    for strategy, line in lines.items():
-        taught = first if strategy == "replace" else concatenated(core, first)
+    first, begun = made_of(core, "first", 1)
+    real = _judged(judge, 0, "real", core)
+    lines, gains = [], []
+    for strategy in ("replace", "accumulate"):
+        points, taught = [real, begun], first if strategy == "replace" else concatenated(core, first)
         for generation in range(2, generations + 1):
             made, point = made_of(taught, f"{strategy}{generation}", generation)
-            line.append(point)
-            taught = made if strategy == "replace" else concatenated(taught, made)
+            points.append(point)
+            if generation < generations:
+                taught = made if strategy == "replace" else concatenated(taught, made)
+        lines.append(Curve(name=f"{strategy} ({maker.name})", points=[each.point for each in points]))
+        gains += [_gain(task, strategy, begun, points[-1]) for task in begun.skills]
     progress(steps, steps, core.rows)
-    return [Curve(name=f"{strategy} ({maker.name})", points=line) for strategy, line in lines.items()]
+    return Curves(lines, gains, [*losing(lines, gains), *silent(judge.unjudged)])
 
 
 def growth(
@@ -69,47 +94,87 @@ def growth(
     day_zero: Log | None = None,
     progress: Tell = lambda done, of, rows: None,
     shares: Sequence[float] = SHARES,
-) -> list[Curve]:
-    """Four lines: real alone, synthetic alone, both, and real with the log of this proof. A share from which no model
-    can be made has no point on the second and third."""
-    judge, (core, _) = Judge(evidence), evidence.real
-    proved = at_most(evidence.synthetic, core.sessions, evidence.seed)
-    lines: dict[str, list[Point]] = {"real alone": [], "synthetic alone": [], "both": [], THIS_LOG: []}
-    lines["real alone"].append(_nothing())
-    lines[THIS_LOG].append(_point(judge, 0, "0 %", proved))
+    wanted: Sequence[str] = (),
+) -> Curves:
+    """The lines real alone, synthetic alone, both, and real with the log of this proof; what both gain over real alone
+    at each share. A share from which no model can be made has no point on the second and third."""
+    judge, (core, _) = Judge(evidence, wanted), evidence.real
+    proved = None if evidence.learned else at_most(evidence.synthetic, core.sessions, evidence.seed)
+    lines: dict[str, list[Point]] = {ALONE: [_nothing()], SYNTHETIC: [], BOTH: [], THIS_LOG: []}
+    gains: list[Gain] = []
+    if proved is not None:
+        lines[THIS_LOG].append(_judged(judge, 0, "0 %", proved).point)
     if day_zero is not None:
-        point = _point(judge, 0, "0 %", day_zero)
-        lines["synthetic alone"].append(point)
-        lines["both"].append(point)
+        point = _judged(judge, 0, "0 %", day_zero).point
+        lines[SYNTHETIC].append(point)
+        lines[BOTH].append(point)
     for place, share in enumerate(shares):
         progress(place, len(shares), core.rows)
         x, label = float(place + 1), f"{100 * share:g} %"
         known = share_of_users(core, share, evidence.seed) if share < 1 else core
         if known.sessions < 2:
             continue
-        lines["real alone"].append(_point(judge, x, label, known))
-        lines[THIS_LOG].append(_point(judge, x, label, concatenated(known, proved)))
+        alone = _judged(judge, x, label, known)
+        lines[ALONE].append(alone.point)
+        if proved is not None:
+            lines[THIS_LOG].append(_judged(judge, x, label, mixed(known, proved, evidence.seed)).point)
         try:
             made = _named(maker.make(known, core.sessions, evidence.seed + place), f"share{place}")
         except ProofError as error:
             log.warning("no synthetic log from %s of the core: %s", label, error.message)
             continue
-        lines["synthetic alone"].append(_point(judge, x, label, made))
-        lines["both"].append(_point(judge, x, label, concatenated(known, made)))
+        lines[SYNTHETIC].append(_judged(judge, x, label, made).point)
+        both = _judged(judge, x, label, mixed(known, made, evidence.seed))
+        lines[BOTH].append(both.point)
+        gains += [_gain(task, BOTH, alone, both) for task in alone.skills]
     progress(len(shares), len(shares), core.rows)
-    return [Curve(name=name, points=points) for name, points in lines.items() if points]
+    drawn = [Curve(name=name, points=points) for name, points in lines.items() if points]
+    said = [*stopping(gains), *beginning(drawn, SYNTHETIC), *silent(judge.unjudged)]
+    return Curves(drawn, gains, said)
 
 
-def _point(judge: Judge, x: float, label: str, taught: Log) -> Point:
-    return Point(
-        x=x, label=label, skills={task: rounded(skill) for task, skill in judge.skills(taught).items()},
+def mixed(real: Log, made: Log, seed: int) -> Log:
+    """Real sessions with synthetic ones that count for as many users as there are real ones, but for PRIOR at most; of
+    the synthetic ones as many as leave room for all real rows where a model is trained."""
+    room = max(TRAINED - real.rows, TRAINED // 4)
+    made = at_most(made, max(1, made.sessions * room // made.rows), seed)
+    weight = min(1.0, min(PRIOR, len(real.users)) / len(made.users))
+    return concatenated(real, replace(made, weight=np.full(made.sessions, weight)))
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A point, and the skills with their replicates that it was made of."""
+
+    point: Point
+    skills: Mapping[str, F64]
+
+
+def _judged(judge: Judge, x: float, label: str, taught: Log) -> _Judged:
+    skills = judge.skills(taught)
+    point = Point(
+        x=x, label=label, skills={task: _interval(values) for task, values in skills.items()},
         tail_coverage=rounded(judge.coverage(taught, tail=True)),
         catalogue_coverage=rounded(judge.coverage(taught, tail=False)), sessions=taught.sessions,
+        users=len(taught.users),
+    )  # fmt: skip
+    return _Judged(point, skills)
+
+
+def _gain(task: str, line: str, before: _Judged, after: _Judged) -> Gain:
+    """What one point has over another in a task. Both were asked the same questions, so replicates are paired."""
+    return Gain(
+        task=task, line=line, x=after.point.x, label=after.point.label, users=before.point.users,
+        value=_interval(after.skills[task] - before.skills[task]),
     )  # fmt: skip
 
 
+def _interval(values: F64) -> Interval:
+    return interval(summarised(float(values[0]), values[1:]))
+
+
 def _nothing() -> Point:
-    return Point(x=0, label="0 %", skills={}, sessions=0)
+    return Point(x=0, label="0 %", skills={}, sessions=0, users=0)
 
 
 def _named(made: Log, prefix: str) -> Log:

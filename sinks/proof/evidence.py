@@ -20,6 +20,8 @@ from sinks.proof.learners.arms import Areas, Means, Weights
 from sinks.proof.learners.coding import Coding, coding_of
 from sinks.proof.learners.models import Kind
 from sinks.proof.learners.next_event import Rows as Steps
+from sinks.proof.learners.outcome import Outcome
+from sinks.proof.learners.outcome import Rows as Ends
 from sinks.proof.log import Log, Mask
 from sinks.proof.markov import Markov
 from sinks.proof.sampling import FEW, at_most, bits_of, folds, replicates
@@ -38,7 +40,8 @@ SAME_ITEMS = "the core has too few items in use, or one of them nearly everywher
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """The logs of a proof. `conversion` names the event that the product lives on; `replicates` is how many bootstrap
-    replicates make an interval. `taught`: the model learned from the hold-out as well."""
+    replicates make an interval. `taught`: the model learned from the hold-out as well. `learned`: the synthetic log
+    tells that its model learned from a core."""
 
     synthetic: Log
     core: Log | None = None
@@ -47,7 +50,10 @@ class Evidence:
     replicates: int = 200
     conversion: str | None = None
     taught: bool = False
+    learned: bool = False
     _once: dict[object, Any] = field(default_factory=dict, repr=False)
+    #: What depends on core and hold-out alone: another synthetic log in the same words may keep it.
+    _of_real: dict[object, Any] = field(default_factory=dict, repr=False)
 
     @property
     def checked(self) -> Checked:
@@ -61,6 +67,13 @@ class Evidence:
         if key not in self._once:
             self._once[key] = make()
         found: Found = self._once[key]
+        return found
+
+    def once_real(self, key: object, make: Callable[[], Found]) -> Found:
+        """The same for what does not depend on the synthetic log."""
+        if key not in self._of_real:
+            self._of_real[key] = make()
+        found: Found = self._of_real[key]
         return found
 
     @cached_property
@@ -77,20 +90,25 @@ class Evidence:
     @cached_property
     def samples(self) -> dict[str, Log]:
         """The training log of each arm but `fresh` and `reference`, and the test log, within the stated sizes."""
-        core, holdout = self.real
-        logs = {"synthetic": self.synthetic, "real": core, "test": holdout}
-        logs = {arm: at_most(log, SESSIONS, self.seed) for arm, log in logs.items()}
-        return {**logs, "markov": Markov().make(logs["real"], logs["real"].sessions, self.seed)}
+        ours = at_most(self.synthetic, SESSIONS, self.seed)
+        return {"synthetic": ours, **self.once_real("samples", self._samples)}
+
+    def _samples(self) -> dict[str, Log]:
+        core, test = (at_most(log, SESSIONS, self.seed) for log in self.real)
+        return {"real": core, "test": test, "markov": Markov().make(core, core.sessions, self.seed)}
 
     @cached_property
     def real_samples(self) -> dict[str, Log]:
         """`samples` without the chain that is only there to compare with."""
         return {arm: log for arm, log in self.samples.items() if arm != "markov"}
 
-    @cached_property
+    @property
     def folds(self) -> tuple[tuple[Log, Log, Log], ...]:
         """Twice: a fresh real sample, a part of the core of that size, and the test log whose users are in neither. The
         two test logs together are the test log of `samples`."""
+        return self.once_real("folds", self._folds)
+
+    def _folds(self) -> tuple[tuple[Log, Log, Log], ...]:
         one, other = folds(self.samples["test"], self.seed)
         mine, yours = folds(self.samples["real"], self.seed)
         size = min(part.sessions for part in (one, other, mine, yours))
@@ -111,14 +129,20 @@ class Evidence:
         classes = self.coding.event_codes + 1
         whole = self.samples["test"]
         asked = _few(whole, ROWS, self.seed)[whole.session]
-        rows = {arm: self._steps(log) for arm, log in self.samples.items() if arm != "test"}
         test = next_event.rows_of(whole, self.coding).take(asked)
-        said = {
-            "synthetic": next_event.predicted(kind, rows["synthetic"], test, classes),
-            "real": next_event.predicted(kind, rows["real"], test, classes),
-            "markov": next_event.predicted(kind, rows["markov"], test, classes),
-            "trivial": next_event.frequencies(rows["real"], len(test.answers), classes),
-        }
+        ours = next_event.predicted(kind, self._steps(self.samples["synthetic"]), test, classes)
+        hits, likely = self.once_real(("next_event", kind), lambda: self._next_event_of_real(kind, test))
+        users = len(whole.users)
+        return (
+            Means({"synthetic": next_event.hits(ours, test.answers), **hits}, test.user, users),
+            Means({"synthetic": next_event.log_likelihood(ours, test.answers), **likely}, test.user, users),
+        )
+
+    def _next_event_of_real(self, kind: Kind, test: Steps) -> tuple[dict[str, F64], dict[str, F64]]:
+        classes, whole = self.coding.event_codes + 1, self.samples["test"]
+        rows = {arm: self._steps(self.samples[arm]) for arm in ("real", "markov")}
+        said = {arm: next_event.predicted(kind, each, test, classes) for arm, each in rows.items()}
+        said["trivial"] = next_event.frequencies(rows["real"], len(test.answers), classes)
         hits = {arm: next_event.hits(each, test.answers) for arm, each in said.items()}
         likely = {arm: next_event.log_likelihood(each, test.answers) for arm, each in said.items()}
         for arm, place in (("fresh", 0), ("reference", 1)):
@@ -129,8 +153,7 @@ class Evidence:
                 guess = next_event.predicted(kind, self._steps(parts[place]), part, classes)
                 hits[arm][where] = next_event.hits(guess, part.answers)
                 likely[arm][where] = next_event.log_likelihood(guess, part.answers)
-        users = len(whole.users)
-        return Means(hits, test.user, users), Means(likely, test.user, users)
+        return hits, likely
 
     def _steps(self, log: Log) -> Steps:
         """The rows on next events of a log, as many as a model is trained on."""
@@ -173,7 +196,7 @@ class Evidence:
         return Means(hits, user, len(test.users)), Means(found, user, len(test.users))
 
     @cached_property
-    def outcomes(self) -> dict[str, outcome.Outcome]:
+    def outcomes(self) -> dict[str, Outcome]:
         """The outcomes that the core has, by name."""
         core, _ = self.real
         return {each.name: each for each in outcome.outcomes_of(core, self.conversion)}
@@ -186,18 +209,23 @@ class Evidence:
         if name not in self.outcomes:
             return None
         what = self.outcomes[name]
-        rows = {arm: outcome.rows_of(what, log, self.coding) for arm, log in self.samples.items()}
-        test = rows["test"]
-        values = {arm: outcome.predicted(kind, rows[arm], test) for arm in ("synthetic", "real", "markov")}
+        test = outcome.rows_of(what, self.samples["test"], self.coding)
+        ours = outcome.predicted(kind, outcome.rows_of(what, self.samples["synthetic"], self.coding), test)
+        values = self.once_real(("outcome", name, kind), lambda: self._outcome_of_real(what, kind, test))
+        return Areas({"synthetic": ours, **values}, test.answers, test.user)
+
+    def _outcome_of_real(self, what: Outcome, kind: Kind, test: Ends) -> dict[str, F64]:
+        whole, logs = self.samples["test"], {arm: self.samples[arm] for arm in ("real", "markov")}
+        rows = {arm: outcome.rows_of(what, log, self.coding) for arm, log in logs.items()}
+        values = {arm: outcome.predicted(kind, each, test) for arm, each in rows.items()}
         values["trivial"] = np.zeros(len(test.answers))
-        whole = self.samples["test"]
         for arm, place in (("fresh", 0), ("reference", 1)):
             values[arm] = np.zeros(len(test.answers))
             for parts in self.folds:
                 where = np.isin(whole.users, parts[2].users)[test.user]
                 train = outcome.rows_of(what, parts[place], self.coding)
                 values[arm][where] = _ranked(outcome.predicted(kind, train, test.take(where)))
-        return Areas(values, test.answers, test.user)
+        return values
 
 
 def _few(log: Log, rows: int, seed: int) -> Mask:

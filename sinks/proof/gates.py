@@ -108,7 +108,14 @@ def judged(rules: Sequence[Rule], figures: Sequence[Measured], absent: Sequence[
         threshold, held = _threshold(rule, figure), _held(rule, figure)
         passed = threshold is not None and held is not None and (held >= threshold if rule.least else held <= threshold)
         verdicts.append(
-            Judged(metric=rule.metric, rule=str(rule), threshold=threshold, value=figure.value, passed=passed)
+            Judged(
+                metric=rule.metric,
+                rule=str(rule),
+                threshold=threshold,
+                value=figure.value,
+                passed=passed,
+                why=figure.doubt,
+            )
         )
     return verdicts
 
@@ -141,4 +148,4 @@ def _said(verdict: Judged) -> str:
         return verdict.why or "no figure"
     low, high = verdict.value.low, verdict.value.high
     between = f" [{low:.3f}, {high:.3f}]" if low is not None and high is not None else ""
-    return f"{verdict.value.value:.3f}{between}"
+    return f"{verdict.value.value:.3f}{between}{f' ({verdict.why})' if verdict.why else ''}"

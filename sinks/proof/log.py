@@ -44,7 +44,8 @@ class Log:
     """Sessions by user, a user's in the order of their beginning; `start` has one entry more than there are sessions.
 
     event, item, time: one entry per row (item -1 is none; time in microseconds since 1970, UTC). user: the row of
-    `users` for each session; persona: a code for each session, -1 where it has none."""
+    `users` for each session; persona: a code for each session, -1 where it has none. `weight`: what each session counts
+    for where a model learns from it; None is 1 for each."""
 
     words: Words
     event: I32
@@ -54,6 +55,7 @@ class Log:
     user: I64
     users: Strings
     persona: I32
+    weight: npt.NDArray[np.float64] | None = None
 
     @property
     def sessions(self) -> int:
@@ -121,7 +123,7 @@ class Log:
         start = np.r_[0, np.cumsum(self.length[sessions])].astype(np.int64)
         return Log(
             self.words, self.event[rows], self.item[rows], self.time[rows], start, user.astype(np.int64),
-            self.users[kept], self.persona[sessions],
+            self.users[kept], self.persona[sessions], None if self.weight is None else self.weight[sessions],
         )  # fmt: skip
 
     def of_users(self, users: Mask) -> Log:
@@ -150,6 +152,8 @@ def encode_with(words: Words, name: str, table: pa.Table) -> Log:
 
 def concatenated(*logs: Log) -> Log:
     """The sessions of several logs of one vocabulary; users of different logs stay different users."""
+    weighted = any(log.weight is not None for log in logs)
+    weights = [np.ones(log.sessions) if log.weight is None else log.weight for log in logs]
     offsets = np.cumsum([0, *(len(log.users) for log in logs)])
     lengths = np.concatenate([log.length for log in logs])
     return Log(
@@ -161,6 +165,7 @@ def concatenated(*logs: Log) -> Log:
         np.concatenate([log.user + offset for log, offset in zip(logs, offsets, strict=False)]),
         np.concatenate([log.users for log in logs]),
         np.concatenate([log.persona for log in logs]),
+        np.concatenate(weights) if weighted else None,
     )
 
 

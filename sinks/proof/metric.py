@@ -21,7 +21,7 @@ Goal = Literal["higher", "lower", "close"]
 class Figure:
     """What a measure found. `floor` is what a fresh real sample gets; `real` and `trivial` what the core and a guess
     get, where it is a skill, and what the hold-out has, where the goal is `close`. `sizes` counts what was looked at,
-    `parts` are numbers behind the figure, `curves` lists to be drawn."""
+    `parts` are numbers behind the figure, `curves` lists to be drawn. `doubt`: why the figure cannot be judged by."""
 
     value: Estimate
     floor: Estimate | None = None
@@ -31,6 +31,7 @@ class Figure:
     parts: dict[str, float] = field(default_factory=dict)
     curves: dict[str, list[Any]] = field(default_factory=dict)
     note: str = ""
+    doubt: str = ""
 
 
 class Metric(Protocol):

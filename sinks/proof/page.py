@@ -10,7 +10,8 @@ from html import escape
 
 from sinks.proof.charts import Mark, bars, intervals, lines
 from sinks.proof.evidence import NOT_INDEPENDENT
-from sinks.proof.record import Curve, Interval, Judged, Measured, Proof
+from sinks.proof.page_curves import curves_of
+from sinks.proof.record import Interval, Judged, Measured, Proof
 
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#1b1b1b;background:#fff;max-width:62rem;margin:2rem auto;padding:0 1rem}
@@ -49,7 +50,7 @@ def page_of(proof: Proof) -> str:
         *(f'<p class="words no">{escape(note)}</p>' for note in proof.notes),
         _for_managers(proof),
         _gates(proof.gates),
-        _curves(proof),
+        curves_of(proof),
         "<h2>Every figure</h2>",
         "<p>Each figure has a 95 % bootstrap interval over users. <em>Floor</em> is what a fresh sample of real people "
         "gets in its place. <em>Real</em> and <em>trivial</em> are the raw scores between which a skill is measured; "
@@ -81,12 +82,21 @@ def _verdict(proof: Proof) -> str:
 
 def _for_managers(proof: Proof) -> str:
     found = {figure.metric: figure for figure in proof.figures}
-    marks = [
-        Mark(
-            words, figure.value.value, figure.value.low, figure.value.high, figure.floor.value if figure.floor else None
-        )
+    known = {
+        words: figure
         for name, words in _FIRST.items()
         if (figure := found.get(name)) is not None and figure.value.value is not None
+    }
+    marks = [
+        Mark(
+            words,
+            figure.value.value or 0.0,
+            figure.value.low,
+            figure.value.high,
+            figure.floor.value if figure.floor else None,
+        )
+        for words, figure in known.items()
+        if not figure.doubt
     ]
     said = []
     if marks:
@@ -95,17 +105,26 @@ def _for_managers(proof: Proof) -> str:
             f"A model that learns from this data instead of real data keeps {_percent(middle)} of what there is to "
             f"learn (the middle of {len(marks)} tasks; the worst: {_percent(min(mark.value for mark in marks))})."
         )
+    if unsure := [f"{words} ({figure.doubt})" for words, figure in known.items() if figure.doubt]:
+        said.append(f"Not counted: {'; '.join(unsure)}.")
     if (told := found.get("two_sample")) is not None and told.value.value is not None:
-        apart = max(0.0, 2 * told.value.value - 1)
-        said.append(f"A classifier that looks for differences finds {_percent(apart)} of what it could.")
-    if (spied := found.get("membership")) is not None and spied.value.value is not None:
-        gained = max(0.0, 2 * spied.value.value - 1)
         said.append(
-            f"An attacker who guesses whose sessions it was made of gains {_percent(gained)} over a coin. That is no "
-            "promise of privacy: only differential privacy makes one."
+            f"Of a synthetic and a real session, a classifier tells which is which {_percent(told.value.value)} of the "
+            f"time. A coin does 50 %{_beside(told)}."
+        )
+    if (spied := found.get("membership")) is not None and spied.value.value is not None:
+        said.append(
+            f"Of a person it was made of and a stranger, an attacker tells which is which "
+            f"{_percent(spied.value.value)} of the time. A coin does 50 %{_beside(spied)}. That is no promise of "
+            "privacy: only differential privacy makes one."
         )
     chart = intervals("What is kept of real data's worth, by task", marks, x="skill; diamond: a fresh real sample")
     return f"<h2>In short</h2>{''.join(f'<p>{each}</p>' for each in said)}{chart}"
+
+
+def _beside(figure: Measured) -> str:
+    floor = figure.floor.value if figure.floor else None
+    return "" if floor is None else f", and with a fresh real sample in place of this data it is {_percent(floor)}"
 
 
 def _percent(share: float) -> str:
@@ -148,7 +167,7 @@ def _group(proof: Proof, group: str) -> str:
 def _row(figure: Measured) -> str:
     sizes = ", ".join(f"{name.replace('_', ' ')} {size:,}" for name, size in figure.sizes.items())
     parts = ", ".join(f"{name.replace('_', ' ')} {_number(value)}" for name, value in figure.parts.items())
-    notes = "; ".join(text for text in (figure.note, sizes, parts) if text)
+    notes = "; ".join(text for text in (figure.doubt, figure.note, sizes, parts) if text)
     return (
         f"<tr><th scope=row>{escape(figure.title)}<br><small>{escape(figure.metric)}, {escape(figure.unit)}. "
         f"{escape(notes)}. Source: {escape(figure.source)}</small></th><td class=n>{_interval(figure.value)}</td>"
@@ -175,38 +194,6 @@ def _chart(figure: Measured) -> str:
         words = ("Users who are back", "days") if figure.metric == "return_curve" else ("Popularity of items", "rank")
         return lines(words[0], series_of, x=words[1], y="share")
     return ""
-
-
-def _curves(proof: Proof) -> str:
-    text = ""
-    if proof.growth:
-        text += "<h2>From day zero to day N</h2><p>What models are worth as the real log grows: taught by the real "
-        text += "sessions alone, by synthetic ones alone that were made from them, and by both. Where both no longer "
-        text += "gain on real alone, it is time to stop simulating. The log of this proof may have learned from all of "
-        text += "the core: its line then tells nothing of small shares.</p>"
-        text += _lines_of(proof.growth, "share of the real core")
-    if proof.collapse:
-        text += "<h2>Generation after generation</h2><p>Models fitted on what models made: each generation on the last "
-        text += "alone (replace), or on everything so far, the real core among it (accumulate).</p>"
-        text += _lines_of(proof.collapse, "generation")
-    return text
-
-
-def _lines_of(curves: Sequence[Curve], x: str) -> str:
-    tasks = list(dict.fromkeys(task for curve in curves for point in curve.points for task in point.skills))
-    labels = {point.x: point.label for curve in curves for point in curve.points}
-    charts = [
-        lines(
-            f"Skill: {task}",
-            {curve.name: [(point.x, point.skills.get(task)) for point in curve.points] for curve in curves},
-            x=x, y="skill", labels=labels,
-        )
-        for task in tasks
-    ]  # fmt: skip
-    for name, title in (("tail_coverage", "Tail coverage"), ("catalogue_coverage", "Catalogue coverage")):
-        series = {curve.name: [(point.x, getattr(point, name)) for point in curve.points] for curve in curves}
-        charts.append(lines(title, series, x=x, y="share", labels=labels))
-    return "".join(charts)
 
 
 def _absent(proof: Proof) -> str:

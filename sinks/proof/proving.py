@@ -78,7 +78,7 @@ def evidence_of(reads: Mapping[str, Read], wish: Wish) -> Evidence:
     sums = {file["sha256"] for file in reads["holdout"].files} if "holdout" in reads else set[str]()
     return Evidence(
         logs["synthetic"], logs.get("core"), logs.get("holdout"), wish.seed, wish.replicates, wish.conversion,
-        taught=bool(sums & reads["synthetic"].taught_by),
+        taught=bool(sums & reads["synthetic"].taught_by), learned=bool(reads["synthetic"].taught_by),
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from sinks.proof.evidence import Checked
 from sinks.proof.metric import Figure, Metric
 from sinks.proof.sampling import Estimate
 
-FORMAT = 1
+FORMAT = 2
 FILE, PAGE = "proof.json", "proof.html"
 
 
@@ -51,6 +51,7 @@ class Measured(_Part):
     parts: dict[str, float | None] = {}
     curves: dict[str, list[Any]] = {}
     note: str = ""
+    doubt: str = Field("", description="Why the figure cannot be judged by, although it could be computed")
 
 
 class Absent(_Part):
@@ -86,14 +87,15 @@ class Judged(_Part):
 
 
 class Point(_Part):
-    """One point of a curve: what the models or data there are worth."""
+    """One point of a curve: what the models or data there are worth, from how many sessions and users."""
 
     x: float
     label: str
-    skills: dict[str, float | None]
+    skills: dict[str, Interval]
     tail_coverage: float | None = None
     catalogue_coverage: float | None = None
     sessions: int
+    users: int = 0
 
 
 class Curve(_Part):
@@ -101,6 +103,18 @@ class Curve(_Part):
 
     name: str
     points: list[Point]
+
+
+class Gain(_Part):
+    """What a point has over another in a task: the difference of skills, with its own interval. On a curve of growth,
+    *both* over *real alone* at `x`, with so many real users; on one of collapse, the last generation over the first."""
+
+    task: str
+    line: str
+    x: float
+    label: str
+    users: int
+    value: Interval
 
 
 class Proof(_Part):
@@ -116,7 +130,11 @@ class Proof(_Part):
     absent: list[Absent]
     gates: list[Judged] = []
     collapse: list[Curve] = []
+    collapse_gains: list[Gain] = []
+    collapse_said: list[str] = []
     growth: list[Curve] = []
+    growth_gains: list[Gain] = []
+    growth_said: list[str] = []
     notes: list[str] = []
 
     @property
@@ -133,6 +151,7 @@ def measured(metric: Metric, figure: Figure, checked: Checked) -> Measured:
         floor=None if figure.floor is None else interval(figure.floor), real=rounded(figure.real),
         trivial=rounded(figure.trivial), sizes=figure.sizes,
         parts={name: rounded(value) for name, value in figure.parts.items()}, curves=figure.curves, note=figure.note,
+        doubt=figure.doubt,
     )  # fmt: skip
 
 

@@ -83,10 +83,16 @@ def estimate(statistic: Callable[..., float | F64], *weights: npt.NDArray[np.flo
     """A statistic of weights of users, one array of weights for each log: its value with all weights 1, and an interval
     with the width of the 2.5 % to 97.5 % quantiles over the replicates (Efron, Tibshirani 1993, ch. 13).
 
+    See `summarised`."""
+    value = float(statistic(*(np.ones(each.shape[1], np.float32) for each in weights)))
+    return summarised(value, np.array([float(statistic(*each)) for each in zip(*weights, strict=True)]))
+
+
+def summarised(value: float, values: F64) -> Estimate:
+    """A value and the interval that its replicates give.
+
     It is moved so that their median lies on the value: resampling adds noise of its own to a distance, which is then
     never small. What is never below 0 in any replicate has no interval below 0."""
-    value = float(statistic(*(np.ones(each.shape[1], np.float32) for each in weights)))
-    values = np.array([float(statistic(*each)) for each in zip(*weights, strict=True)])
     values = values[np.isfinite(values)]
     if not len(values):
         return Estimate(value, float("nan"), float("nan"))

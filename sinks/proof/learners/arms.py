@@ -22,9 +22,13 @@ import numpy as np
 import numpy.typing as npt
 
 from personas.randomness import F64
+from sinks.proof.sampling import Estimate
 
 ARMS = ("synthetic", "real", "trivial", "fresh", "reference", "markov")
 Weights = npt.NDArray[np.float32]
+#: The width of the floor's interval from which on a skill tells little.
+BLUNT = 0.4
+CANNOT = "cannot be judged here"
 
 
 class Scores(Protocol):
@@ -71,13 +75,19 @@ class Area:
     truth: npt.NDArray[np.bool_]
 
     @cached_property
-    def _group(self) -> npt.NDArray[np.int64]:
-        return np.unique(self.scores, return_inverse=True)[1]
+    def _sorted(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+        """The rows by their scores, their truth in that order, and where each score begins."""
+        order = np.argsort(self.scores, kind="stable")
+        return order, self.truth[order], np.flatnonzero(np.diff(self.scores[order], prepend=-np.inf))
 
     def weighted(self, weights: npt.NDArray[np.floating]) -> float:
         """The area; 0.5 where there is only one class."""
-        positive = np.bincount(self._group, weights * self.truth)
-        negative = np.bincount(self._group, weights * ~self.truth)
+        if not len(self.scores):
+            return 0.5
+        order, truth, first = self._sorted
+        ordered = weights[order].astype(np.float64)
+        positive = np.add.reduceat(ordered * truth, first)
+        negative = np.add.reduceat(ordered, first) - positive
         total = positive.sum() * negative.sum()
         below = np.cumsum(negative) - negative
         return float(positive @ (below + 0.5 * negative) / total) if total > 0 else 0.5
@@ -89,3 +99,29 @@ def skill(scores: Scores, weights: Weights, arm: str = "synthetic", against: str
     trivial = scores.score("trivial", weights)
     real = scores.score(against, weights) - trivial
     return (scores.score(arm, weights) - trivial) / real if real > 1e-9 else float("nan")
+
+
+def unreliable(gain: Estimate) -> str:
+    """Why no skill can be measured with a core whose model gains so much over the trivial guess; nothing where one can
+    be. A skill divides by this gain: where that may as well be nothing, the skill may be anything."""
+    if not gain.value > 1e-9:
+        return "a model of the core does no better than the trivial guess: there is nothing to learn"
+    return "" if gain.low > 0 else f"{CANNOT}: {_said(gain)}, which may as well be nothing"
+
+
+def blunt(gain: Estimate, floor: Estimate | None = None) -> str:
+    """Why a skill that was measured cannot be judged by: the gain that it divides by is known to half of itself only,
+    or a second real sample, which is worth 1, gets (`floor`) anything within BLUNT. Nothing where the yardstick is
+    sharp."""
+    if gain.high - gain.low > gain.value:
+        return f"{CANNOT}: {_said(gain)}, too wide to measure with"
+    if floor is not None and not floor.high - floor.low <= BLUNT:
+        return (
+            f"{CANNOT}: a second sample of real users, worth 1, gets {floor.value:.2f} [{floor.low:.2f}, "
+            f"{floor.high:.2f}]; the yardstick itself is noise"
+        )
+    return ""
+
+
+def _said(gain: Estimate) -> str:
+    return f"a model of the core gains {gain.value:.4f} [{gain.low:.4f}, {gain.high:.4f}] over a guess"

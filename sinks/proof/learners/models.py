@@ -51,19 +51,25 @@ class Features:
         return Features(tuple((codes[rows], size) for codes, size in self.categories), self.numbers[rows], self.pairs)
 
 
-def probabilities(kind: Kind, train: Features, answers: I64, test: Features, classes: int) -> F64:
-    """Train on rows with answers (codes below `classes`), and give each test row a probability for each class."""
+def probabilities(
+    kind: Kind, train: Features, answers: I64, test: Features, classes: int, weight: F64 | None = None
+) -> F64:
+    """Train on rows with answers (codes below `classes`), and give each test row a probability for each class.
+    `weight`: what each row counts for; None is 1 for each."""
     known, coded = np.unique(answers, return_inverse=True)
     result = np.full((test.rows, classes), SMOOTHING / classes)
     if len(known) == 1:
         result[:, known[0]] += 1 - SMOOTHING
         return result
-    found = _boosted(train, coded, test, len(known)) if kind == "boosting" else _logistic(train, coded, test)
+    if kind == "boosting":
+        found = _boosted(train, coded, test, len(known), weight)
+    else:
+        found = _logistic(train, coded, test, weight)
     result[:, known] += (1 - SMOOTHING) * found
     return result
 
 
-def _boosted(train: Features, answers: I64, test: Features, classes: int) -> F64:
+def _boosted(train: Features, answers: I64, test: Features, classes: int, weight: F64 | None) -> F64:
     trees = 1 if classes == 2 else classes
     model = HistGradientBoostingClassifier(
         max_iter=int(np.clip(_TREES / trees, 25, 60)),
@@ -76,7 +82,7 @@ def _boosted(train: Features, answers: I64, test: Features, classes: int) -> F64
         random_state=0,
     )
     with threadpool_limits(1):  # threads that wait for one another burn more than they save on small data
-        model.fit(_dense(train), answers)
+        model.fit(_dense(train), answers, sample_weight=weight)
         return np.asarray(model.predict_proba(_dense(test)), dtype=np.float64)
 
 
@@ -84,12 +90,12 @@ def _dense(features: Features) -> F64:
     return np.column_stack([*(codes.astype(np.float64) for codes, _ in features.categories), features.numbers])
 
 
-def _logistic(train: Features, answers: I64, test: Features) -> F64:
+def _logistic(train: Features, answers: I64, test: Features, weight: F64 | None) -> F64:
     scaler = StandardScaler().fit(train.numbers)
     model = LogisticRegression(C=1.0, max_iter=_STEPS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # as many steps as there are, for every arm alike
-        model.fit(_sparse(train, scaler), answers)
+        model.fit(_sparse(train, scaler), answers, sample_weight=weight)
     return np.asarray(model.predict_proba(_sparse(test, scaler)), dtype=np.float64)
 
 

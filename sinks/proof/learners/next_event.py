@@ -27,10 +27,12 @@ class Rows:
     features: Features
     answers: I64
     user: I64
+    weight: F64 | None = None
 
     def take(self, rows: Mask) -> Rows:
         """The rows of a mask."""
-        return Rows(self.features.take(rows), self.answers[rows], self.user[rows])
+        weight = None if self.weight is None else self.weight[rows]
+        return Rows(self.features.take(rows), self.answers[rows], self.user[rows], weight)
 
 
 def rows_of(log: Log, coding: Coding) -> Rows:
@@ -55,12 +57,13 @@ def rows_of(log: Log, coding: Coding) -> Rows:
     features = Features(
         (*((codes, size) for codes in last), (coding.item(log.item), items)), np.column_stack(numbers), ((0, 1), (1, 2))
     )
-    return Rows(features, coding.event(following), log.user[log.session])
+    weight = None if log.weight is None else log.weight[log.session]
+    return Rows(features, coding.event(following), log.user[log.session], weight)
 
 
 def predicted(kind: Kind, train: Rows, test: Rows, classes: int) -> F64:
     """Probabilities of each answer for the rows of a test log, by a model of the training log."""
-    return probabilities(kind, train.features, train.answers, test.features, classes)
+    return probabilities(kind, train.features, train.answers, test.features, classes, train.weight)
 
 
 def frequencies(train: Rows, rows: int, classes: int) -> F64:

@@ -56,17 +56,18 @@ def _visits(log: Log) -> tuple[I64, I64, I64]:
 
 
 def taught(log: Log) -> Recommender:
-    """The recommender of a log."""
+    """The recommender of a log; sessions count for their weights."""
     item, session, _ = _visits(log)
+    counts_for = np.ones(len(item)) if log.weight is None else log.weight[session]
     size = len(log.words.items)
     pairs = sparse.csr_matrix((size, size))
     for step in range(1, _WINDOW + 1):
         same = session[step:] == session[:-step]
-        weight = np.full(int(same.sum()), 1.0 / step)
+        weight = counts_for[step:][same] / step
         pairs = pairs + sparse.csr_matrix((weight, (item[:-step][same], item[step:][same])), shape=(size, size))
     total = np.asarray(pairs.sum(axis=1)).ravel()
     follows = sparse.diags_array(1.0 / (total + _SHRINK)) @ pairs
-    return Recommender(sparse.csr_matrix(follows), _popularity(item, size))
+    return Recommender(sparse.csr_matrix(follows), _popularity(item, size, counts_for))
 
 
 def popular(log: Log) -> Recommender:
@@ -74,8 +75,8 @@ def popular(log: Log) -> Recommender:
     return Recommender(None, _popularity(_visits(log)[0], len(log.words.items)))
 
 
-def _popularity(item: I64, size: int) -> F64:
-    counts = np.bincount(item, minlength=size).astype(np.float64)
+def _popularity(item: I64, size: int, weight: F64 | None = None) -> F64:
+    counts = np.bincount(item, weight, minlength=size).astype(np.float64)
     return np.asarray(counts / max(counts.sum(), 1.0))
 
 

@@ -52,10 +52,12 @@ class Rows:
     features: Features
     answers: npt.NDArray[np.bool_]
     user: I64
+    weight: F64 | None = None
 
     def take(self, rows: Mask) -> Rows:
         """The rows of a mask."""
-        return Rows(self.features.take(rows), self.answers[rows], self.user[rows])
+        weight = None if self.weight is None else self.weight[rows]
+        return Rows(self.features.take(rows), self.answers[rows], self.user[rows], weight)
 
 
 def outcomes_of(core: Log, conversion: str | None = None) -> tuple[Outcome, ...]:
@@ -97,14 +99,16 @@ def rows_of(outcome: Outcome, log: Log, coding: Coding) -> Rows:
     """The rows of an outcome in a log."""
     asked, answers = _answers(outcome, log)
     features = _history(log, coding) if outcome.name == "return" else _beginning(log, coding, outcome.first)
-    return Rows(features.take(asked), answers, log.user[asked])
+    weight = None if log.weight is None else log.weight[asked]
+    return Rows(features.take(asked), answers, log.user[asked], weight)
 
 
 def predicted(kind: Kind, train: Rows, test: Rows) -> F64:
     """How probable a model of the training rows finds a yes for each test row."""
     if not len(train.answers):
         return np.full(test.features.rows, 0.5)
-    return probabilities(kind, train.features, train.answers.astype(np.int64), test.features, 2)[:, 1]
+    answers = train.answers.astype(np.int64)
+    return probabilities(kind, train.features, answers, test.features, 2, train.weight)[:, 1]
 
 
 def _answers(outcome: Outcome, log: Log) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sinks.proof.evidence import Evidence
-from sinks.proof.learners.arms import ARMS, Scores, Weights, skill
+from sinks.proof.learners.arms import ARMS, Scores, Weights, blunt, skill, unreliable
 from sinks.proof.metric import Figure
 from sinks.proof.sampling import Estimate, estimate
 
@@ -19,14 +19,17 @@ def skilled(evidence: Evidence, scores: Scores, note: str = "") -> Figure | str:
     weights = evidence.weights(test)
     all_ones = np.ones(len(test.users), np.float32)
     parts = {arm: scores.score(arm, all_ones) for arm in ARMS}
-    if parts["real"] - parts["trivial"] <= 1e-9:
-        return "a model of the core does no better than the trivial guess: there is nothing to learn"
+    gain = estimate(lambda drawn: scores.score("real", drawn) - scores.score("trivial", drawn), weights)
+    if reason := unreliable(gain):
+        return reason
+    parts |= {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high}
     parts["markov_skill"] = skill(scores, all_ones, "markov")
     if min(parts["synthetic"], parts["real"]) > 0:  # likelihoods have no ratio
         parts["ratio"] = parts["synthetic"] / parts["real"]
+    floor = estimate(lambda drawn: skill(scores, drawn, "fresh", "reference"), weights)
     return Figure(
         value=estimate(lambda drawn: skill(scores, drawn), weights),
-        floor=estimate(lambda drawn: skill(scores, drawn, "fresh", "reference"), weights),
+        floor=floor,
         real=parts["real"],
         trivial=parts["trivial"],
         sizes={
@@ -36,6 +39,7 @@ def skilled(evidence: Evidence, scores: Scores, note: str = "") -> Figure | str:
         },
         parts=parts,
         note=note,
+        doubt=blunt(gain, floor),
     )  # fmt: skip
 
 

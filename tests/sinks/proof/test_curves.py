@@ -4,7 +4,9 @@ and much synthetic is worth more than the little alone."""
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import cache
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +14,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from personas.errors import ProofError
-from sinks.proof.curves import collapse, growth
+from sinks.proof.curves import Curves, collapse, growth, mixed
 from sinks.proof.evidence import Evidence
-from sinks.proof.log import Log, encode, encode_with
+from sinks.proof.judge import TASKS, Judge
+from sinks.proof.learners import next_event, next_item
+from sinks.proof.log import Log, concatenated, encode, encode_with
 from sinks.proof.maker import Commands, Maker, table_of
 from sinks.proof.markov import Markov
 from sinks.proof.page import page_of
-from sinks.proof.record import Curve, LogRecord, Proof
+from sinks.proof.record import Curve, Gain, Interval, LogRecord, Point, Proof
+from sinks.proof.saying import stopping
+from sinks.proof.telling import told
 from tests.contracts.maker import MakerContract
 from tests.sinks.proof.good import good
 from tests.sinks.proof.making import shop_log
@@ -45,38 +51,100 @@ def few() -> Evidence:
     return Evidence(**logs, replicates=20)
 
 
+#: Recommenders are quick, and lose what a generator forgets; the other tasks are asked as measures ask them.
+ITEMS = ("next_item_hits",)
+
+
 @cache
+def fallen() -> Curves:
+    return collapse(few(), Forgetful(), 3, wanted=ITEMS)
+
+
 def generations() -> dict[str, Curve]:
-    return {curve.name.split()[0]: curve for curve in collapse(few(), Forgetful(), 3)}
+    return {curve.name.split()[0]: curve for curve in fallen().lines}
+
+
+def skill(point: Point, task: str = "next item") -> float:
+    found = point.skills[task].value
+    assert found is not None
+    return found
 
 
 def test_replaced_generations_lose_their_tail_and_accumulated_ones_keep_more() -> None:
-    replace, accumulate = generations()["replace"], generations()["accumulate"]
-    assert [point.x for point in replace.points] == [0, 1, 2, 3]
-    assert replace.points[:2] == accumulate.points[:2]
-    covered = [point.catalogue_coverage for point in replace.points]
+    replaced, accumulate = generations()["replace"], generations()["accumulate"]
+    assert [point.x for point in replaced.points] == [0, 1, 2, 3]
+    assert replaced.points[:2] == accumulate.points[:2]
+    covered = [point.catalogue_coverage for point in replaced.points]
     assert covered == sorted(covered, key=lambda share: -(share or 0)) and (covered[-1] or 1) < 0.7
     assert (accumulate.points[-1].catalogue_coverage or 0) > (covered[-1] or 1) + 0.15
-    assert (accumulate.points[-1].skills["next item"] or 0) > (replace.points[-1].skills["next item"] or 0)
+    assert skill(accumulate.points[-1]) > skill(replaced.points[-1])
+    lost = {gain.line: gain.value for gain in fallen().gains}
+    assert (lost["replace"].high or 0) < 0 and (lost["accumulate"].value or 0) > (lost["replace"].value or 0)
+    [said] = [text for text in fallen().said if text.startswith("replace") and "next item" in text]
+    assert "generation 1 to 3" in said and f"{lost['replace'].value:+.3f} [" in said
+    assert any("replace" in text and "tail coverage goes from" in text for text in fallen().said)
 
 
 def test_generation_nought_is_the_core_itself() -> None:
     begin = generations()["replace"].points[0]
-    assert all(skill == pytest.approx(1) for skill in begin.skills.values() if skill is not None)
+    assert begin.skills and all(each.value == pytest.approx(1) for each in begin.skills.values())
+
+
+def test_every_task_of_the_measures_is_asked_unless_measures_are_named() -> None:
+    assert set(Judge(few()).skills(few().real[0])) | set(Judge(few()).unjudged) == set(TASKS)
+    assert set(Judge(few(), ("new_item_rank", "gaps")).skills(few().real[0])) == {"new item"}
 
 
 def test_synthetic_data_helps_while_real_data_is_little() -> None:
     zero = encode_with(few().synthetic.words, "zero", shop_log(30, 200))
-    lines = {curve.name: curve.points for curve in growth(few(), Markov(), zero, shares=(0.1, 1.0))}
+    wanted = (*ITEMS, "next_event_log_loss")
+    found = growth(few(), Markov(), zero, shares=(0.1, 1.0), wanted=wanted)
+    lines = {curve.name: curve.points for curve in found.lines}
     assert [point.label for point in lines["real alone"]] == ["0 %", "10 %", "100 %"]
     assert lines["synthetic alone"][0].label == "0 %"
     last = lines["real alone"][-1]
-    assert all(skill == pytest.approx(1) for skill in last.skills.values() if skill is not None)
+    assert last.skills and all(each.value == pytest.approx(1) for each in last.skills.values())
     pairs = zip(lines["both"][1:], lines["real alone"][1:], strict=True)
     assert all(both.sessions > alone.sessions for both, alone in pairs)
-    tenth = {name: points[1].skills["next item"] or 0 for name, points in lines.items()}
-    assert tenth["real alone"] < 1
+    tenth = {name: points[1] for name, points in lines.items() if name != "synthetic alone"}
+    assert skill(tenth["real alone"]) < skill(tenth["real and this log (may know all of the core)"]) < 1.1
     assert [name for name in lines if "this log" in name] == ["real and this log (may know all of the core)"]
+    begun = lines["synthetic alone"][0].skills["next event, log-loss"]
+    assert (begun.low or 0) > 0  # it comes of the same truth
+    assert any("Day zero" in text and "more than a guess" in text for text in found.said)
+    assert found.said[0].startswith(("Stop simulating at", "Do not stop simulating yet"))
+    assert {(gain.task, gain.label) for gain in found.gains} >= {("next item", "10 %"), ("next item", "100 %")}
+
+
+def test_a_log_that_was_learned_from_the_core_has_no_line_of_its_own() -> None:
+    found = growth(replace(few(), learned=True, _once={}), Markov(), shares=(1.0,), wanted=ITEMS)
+    assert [curve.name for curve in found.lines] == ["real alone", "synthetic alone", "both"]
+
+
+def test_in_a_mix_synthetic_users_count_for_as_many_real_ones_and_fade() -> None:
+    core, made = few().real[0], replace(few().synthetic, users=few().synthetic.users + "x")
+    little = core.of_users(np.arange(len(core.users)) < 40)
+    both = mixed(little, made, 0)
+    assert both.weight is not None and both.sessions == little.sessions + made.sessions
+    assert (both.weight[: little.sessions] == 1).all()
+    first = np.unique(both.user, return_index=True)[1]
+    assert both.weight[first].sum() == pytest.approx(2 * 40)
+    assert both.take(np.arange(both.sessions) % 2 == 0).weight == pytest.approx(both.weight[::2])
+
+
+def test_weights_count_as_copies_do() -> None:
+    log = few().synthetic
+    heavy = replace(log, weight=np.where(np.arange(log.sessions) < 50, 3.0, 1.0))
+    again = concatenated(log, *[log.take(np.arange(log.sessions) < 50)] * 2)
+    one, two = next_item.taught(heavy), next_item.taught(again)
+    assert np.allclose(one.popularity, two.popularity)
+    assert one.follows is not None and abs(one.follows - two.follows).max() < 1e-12
+    test = next_event.rows_of(few().real[1], few().coding)
+    said = [
+        next_event.predicted("logistic", next_event.rows_of(each, few().coding), test, few().coding.event_codes + 1)
+        for each in (heavy, again, log)
+    ]
+    assert np.abs(said[0] - said[1]).mean() < 0.2 * np.abs(said[0] - said[2]).mean()
 
 
 def test_a_share_from_which_nothing_can_be_made_has_no_point() -> None:
@@ -88,7 +156,8 @@ def test_a_share_from_which_nothing_can_be_made_has_no_point() -> None:
                 raise ProofError("too little to learn from")
             return Markov().make(taught, sessions, seed)
 
-    lines = {curve.name: curve.points for curve in growth(few(), Choosy(), shares=(0.1, 1.0))}
+    found = growth(few(), Choosy(), shares=(0.1, 1.0), wanted=ITEMS)
+    lines = {curve.name: curve.points for curve in found.lines}
     assert len(lines["synthetic alone"]) < len(lines["real alone"]) - 1
     assert lines["synthetic alone"][0].sessions > 0
 
@@ -97,10 +166,36 @@ def test_curves_are_drawn() -> None:
     words = LogRecord(said="s", sessions=1, users=1, events=1, looked_at=1)
     proof = Proof(
         dayone="0", checked="checked on real hold-out", seed=0, replicates=20, logs={"synthetic": words}, figures=[],
-        absent=[], collapse=list(generations().values()),
+        absent=[], collapse=fallen().lines, collapse_said=fallen().said,
     )  # fmt: skip
     text = page_of(proof)
-    assert "Catalogue coverage" in text and "replace (forgetful)" in text and text.count("<svg role") >= 4
+    assert "Catalogue coverage" in text and "replace (forgetful)" in text and text.count("<svg role") >= 3
+    assert all(escape(said) in text for said in fallen().said)
+    last = generations()["replace"].points[-1].skills["next item"]
+    assert f"{last.low:.3f} to {last.high:.3f}" in text and "20 replicates" in text
+    lines = list(told(proof, Path("proof.html")))
+    assert any(f"{last.value:.3f}" in line for line in lines) and "generations:" in lines
+
+
+def gain(share: int, low: float, high: float, task: str = "next item") -> Gain:
+    value = Interval(value=(low + high) / 2, low=low, high=high)
+    return Gain(task=task, line="both", x=share, label=f"{share} %", users=share * 10, value=value)
+
+
+@pytest.mark.parametrize(
+    ("gains", "first", "then"),
+    [
+        ([gain(1, 0.1, 0.2), gain(10, 0.01, 0.1), gain(100, -0.1, 0.1)],
+         "Stop simulating at 100 % of this core, 1,000 real users", "adds skill up to 10 % of the core"),
+        ([gain(1, 0.1, 0.2), gain(10, 0.01, 0.1)], "Do not stop simulating yet", "all that there is"),
+        ([gain(1, -0.1, 0.2), gain(10, -0.2, -0.1)], "Stop simulating at 1 %", "it costs skill at 10 % of the core"),
+        ([gain(1, 0.1, 0.2), gain(10, -0.1, 0.1), gain(1, 0.1, 0.2, "return"), gain(10, 0.1, 0.2, "return")],
+         "Do not stop simulating yet: with all of this core, return still gains", "from 10 % of the core"),
+    ],
+)  # fmt: skip
+def test_it_is_said_in_words_when_to_stop_simulating(gains: list[Gain], first: str, then: str) -> None:
+    said = stopping(gains)
+    assert said[0].startswith(first) and then in said[1]
 
 
 class TestMarkov(MakerContract):
@@ -120,7 +215,7 @@ class TestMarkov(MakerContract):
 
 @pytest.mark.slow
 class TestCommands(MakerContract):
-    users = 120
+    users = 40
 
     def maker(self) -> Maker:
         return Commands()

@@ -67,14 +67,22 @@ def test_one_real_log_is_split_by_the_hash_of_its_users(logs: Path, tmp_path: Pa
     assert told["checked"] == "checked on real hold-out"
 
 
+@pytest.fixture(scope="module")
+def twins(logs: Path) -> Path:
+    """Sessions of a model that learned from the real log, which they tell."""
+    fit_command(Fit(core=str(logs / "real.parquet"), out=logs / "model"))
+    sample_command(logs / "model", 200, logs / "twins.parquet", 1)
+    return logs / "twins.parquet"
+
+
 @pytest.mark.parametrize("option", ["real", "holdout"])
-def test_a_holdout_that_taught_the_model_is_not_called_independent(logs: Path, tmp_path: Path, option: str) -> None:
-    fit_command(Fit(core=str(logs / "real.parquet"), out=tmp_path / "model"))
-    sample_command(tmp_path / "model", 200, tmp_path / "twins.parquet", 1)
+def test_a_holdout_that_taught_the_model_is_not_called_independent(
+    logs: Path, twins: Path, tmp_path: Path, option: str
+) -> None:
     few = ("--only", "session_length", "--only", "membership", "--out", tmp_path)
     told = logs / "real.parquet"
     real = ("--real", told) if option == "real" else ("--core", logs / "core.parquet", "--holdout", told)
-    code, output = prove(tmp_path / "twins.parquet", *real, *few)
+    code, output = prove(twins, *real, *few)
     words = "hold-out not independent: it taught the model"
     assert code == 0 and words in output and "checked on real hold-out" not in output, output
     proof = read_proof(tmp_path)
@@ -83,7 +91,7 @@ def test_a_holdout_that_taught_the_model_is_not_called_independent(logs: Path, t
     page = (tmp_path / "proof.html").read_text("utf-8")
     assert words.capitalize() in page and "hecked on real hold-out" not in page
     other = ("--core", told, "--holdout", logs / "holdout.parquet")
-    assert "checked on real hold-out" in prove(tmp_path / "twins.parquet", *other, *few)[1]
+    assert "checked on real hold-out" in prove(twins, *other, *few)[1]
 
 
 def test_without_real_logs_a_proof_says_so(logs: Path, tmp_path: Path) -> None:
