@@ -143,6 +143,8 @@ def lineage_of(identity: RunIdentity, options: RunOptions) -> RunLineage:
         ancestors.append(f"student {student.fingerprint}")
         if student.teacher.model:
             models[student.teacher.model], prompts["taught"] = None, student.teacher.prompts
+        ancestors += student.teacher.ancestors
+        core = fingerprint(student.teacher.files) if student.teacher.real else None
     if options.model is not None:
         from simulator.twins.artefact import read_lineage as read_model
 

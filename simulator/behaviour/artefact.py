@@ -30,13 +30,19 @@ TUTORED = 1
 
 
 class Teacher(BaseModel):
-    """Who decided in the traces, and what that took. `kind` is `tutor` or `oracle`; `model` and `prompts` as in the
-    identity of a tutored run; `calls` were answered, `replayed` of them from recordings. `dollars` is the price of all
-    answers, whoever paid for them when; `sessions` could be learnt from, `lost` could not."""
+    """Who decided in the traces, and what that took. `kind` is `tutor`, `oracle` or `log` (`files` of sessions that
+    came about elsewhere, their `generation`, `ancestors`, and whether there is anything `real` among these); `model`
+    and `prompts` as in the identity of a tutored run; `calls` were answered, `replayed` of them from recordings.
+    `dollars` is the price of all answers, whoever paid for them when; `sessions` could be learnt from, `lost` could
+    not."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["tutor", "oracle"]
+    kind: Literal["tutor", "oracle", "log"]
+    files: tuple[dict[str, Any], ...] = ()
+    generation: int = TUTORED
+    ancestors: tuple[str, ...] = ()
+    real: bool = False
     model: str = ""
     prompts: str = ""
     sessions: int = 0

@@ -28,9 +28,11 @@ Message = Mapping[str, Any]
 
 @dataclass
 class Read:
-    """The traces that were read, and how many sessions were left out: `unlabelled`, or `unlawful`."""
+    """The traces that were read, the user (as messages call them) of each session, and how many sessions were left
+    out: `unlabelled`, or `unlawful`."""
 
     traces: Traces
+    users: list[str] = field(default_factory=list)
     unlabelled: int = 0
     unlawful: int = 0
 
@@ -81,6 +83,7 @@ def read_traces(messages: Iterable[Message], world: World, levels: int) -> Read:
         begun = (len(rows.decisions), len(rows.choices))
         if reader.read(number, events[name], labels[name], users[user], seen.setdefault(user, []), rows):
             number += 1
+            result.users.append(user)
         else:
             result.unlawful += 1
             del rows.decisions[begun[0] :], rows.choices[begun[1] :]

@@ -23,6 +23,15 @@ def teach(
         typer.Option(help="Who teaches: a language model, or an invented truth that costs nothing."),
     ] = "model",
     tutor_mode: TutorMode = "walk",
+    traces: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH", help="Learn from these sessions and ask nobody: a log, or a dump of topics (.jsonl)."
+        ),
+    ] = None,
+    map_file: Annotated[
+        Path | None, typer.Option("--map", metavar="FILE", help="YAML: how the log of --traces calls things.")
+    ] = None,
     recordings: RecordingsFolder = None,
     record: Record = False,
     replay: Replay = False,
@@ -32,6 +41,8 @@ def teach(
 ) -> None:
     """Pay agents for visits, learn tables from them that play millions, and tell how well they predict the agents.
 
+    With --traces it learns from sessions in a file instead: those of real users, or recorded ones. That costs nothing.
+
     Started again, the same command goes on where it stopped. Play the student with: dayone simulate PACK --teacher
     student --student DIR
     """
@@ -40,4 +51,5 @@ def teach(
 
     mode = RunOptions(record=record, replay=replay).recording_mode
     settings = load_settings(tutor_recordings=recordings, tutor_recording_mode=mode, log_format=log_format)
-    teach_command(Wish(pack, budget, sessions, out, tutor, tutor_mode, seed), settings, json_output=json_output)
+    wish = Wish(pack, budget, sessions, out, tutor, tutor_mode, seed, traces, map_file)
+    teach_command(wish, settings, json_output=json_output)

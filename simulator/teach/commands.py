@@ -53,17 +53,24 @@ class Wish:
     tutor: Literal["model", "oracle"]
     tutor_mode: Literal["walk", "plan"]
     seed: int
+    traces: str | None = None
+    map_file: Path | None = None
 
 
 def teach_command(wish: Wish, settings: SimulatorSettings, *, json_output: bool = False) -> None:
     """`dayone teach`: exit code 130 when it was interrupted; what was learnt until then is kept."""
     setup_logging(settings.log_format, "warning" if settings.log_level == "info" else settings.log_level)
+    if wish.map_file is not None and wish.traces is None:
+        raise SettingsError("--map goes with --traces", hint="Add it, or leave the map out.")
     pack = load_pack(wish.pack)
     out = wish.out or Path(f"{pack.product.name}.student")
     room = room_of(pack, wish.seed, max(USERS, USERS_PER_VISIT * min(wish.sessions or 0, MOST_VISITS)))
     stop = threading.Event()
     with ExitStack() as stack:
         stack.enter_context(signals_to(stop))
+        if wish.traces is not None:
+            lesson = _learnt(wish, room, stop)
+            return _kept(lesson, out, json_output=json_output)
         teacher, identity = _teacher_of(wish, settings, room, out)
         notebook = open_notebook(out, identity, pack, len(room.population))
         if isinstance(teacher, Tutoring):
@@ -80,6 +87,28 @@ def teach_command(wish: Wish, settings: SimulatorSettings, *, json_output: bool 
                     hint="Was the budget enough for one? The log tells what went wrong with answers.",
                 )
             lesson = course.learn(complete=complete)
+    _kept(lesson, out, json_output=json_output)
+
+
+def _learnt(wish: Wish, room: Room, stop: threading.Event) -> Lesson:
+    """The student of somebody else's sessions."""
+    from simulator.teach.learning import learn_from
+
+    assert wish.traces is not None
+    if wish.tutor == "oracle" or wish.tutor_mode == "plan" or wish.sessions is not None:
+        raise SettingsError("--traces asks nobody, so it goes with no --tutor, --tutor-mode and --sessions.")
+    with _progress(wish) as show:
+
+        def tell(what: str, notebook: Notebook) -> None:
+            if stop.is_set():
+                raise typer.Exit(INTERRUPTED)
+            show(what, notebook)
+
+        return learn_from(room, wish.traces, wish.map_file, wish.seed, tell)
+
+
+def _kept(lesson: Lesson, out: Path, *, json_output: bool) -> None:
+    """Put the student where it belongs, and tell of it."""
     save_student(out, lesson.student)
     if json_output:
         typer.echo(json.dumps({"student": str(out), "stopped": lesson.stopped} | _told(lesson) | _quality(lesson)))
@@ -171,13 +200,18 @@ def _print(lesson: Lesson, out: Path) -> None:
     if teacher.kind == "oracle":
         cost += " (invented: an oracle costs nothing)"
     typer.echo(f"student {lineage.fingerprint[:12]} of {lineage.product} in {out}")
+    if teacher.kind == "log":
+        cost = "read from a log, for nothing"
     typer.echo(f"  taught by {lineage.sessions:,} visits, {lineage.decisions:,} decisions; {cost}")
-    if teacher.lost:
+    if teacher.lost and teacher.kind == "log":
+        typer.echo(f"  {teacher.lost:,} sessions were left out: they go against the product's rules, or have no label")
+    elif teacher.lost:
         typer.echo(f"  {teacher.lost:,} visits taught nothing: their agents did not walk them to the end")
     learnt = sorted(lineage.weights.items(), key=lambda pair: -pair[1]["determined"])[:5]
     typer.echo("  learnt most of: " + ", ".join(f"{name} ({told['determined']:.0f})" for name, told in learnt))
     odd = [measure for measure in lesson.quality if measure.warns]
-    typer.echo(f"  what is known to go wrong with agents: {len(odd)} of {len(lesson.quality)} measures warn")
+    if lesson.quality:
+        typer.echo(f"  what is known to go wrong with agents: {len(odd)} of {len(lesson.quality)} measures warn")
     for measure in odd:
         typer.echo(f"  warning: {measure}")
     if not lineage.held_out_sessions:

@@ -19,7 +19,7 @@ import numpy as np
 from personas.provenance import dayone_version
 from personas.randomness import fold, root_key, uniform
 from simulator.agents.quality import Measure, of_behaviour
-from simulator.behaviour.artefact import Lineage, Student, Teacher
+from simulator.behaviour.artefact import TUTORED, Lineage, Student, Teacher
 from simulator.behaviour.fit import Fitted, fit, report_of
 from simulator.behaviour.traces import Traces
 from simulator.choice import Interrupted
@@ -115,7 +115,7 @@ class Course:
         lineage = self._lineage(fitted, found)
         visits = Traces.join([taught, notebook.held_out])
         leaving = next_event_chances(visits, self.room.prior, world)[:, -1]
-        quality = of_behaviour(visits, self.room.prior, leaving)
+        quality = () if self.teacher.by_themselves else of_behaviour(visits, self.room.prior, leaving)
         return Lesson(Student(fitted.behaviour, lineage), tuple(found), not complete, quality)
 
     def _next_round(self) -> tuple[Visits, Visits]:
@@ -185,7 +185,8 @@ class Course:
         notebook.tokens += bill.tokens - before.tokens
 
     def _fit(self, traces: Traces) -> Fitted:
-        return fit(self.room.prior, traces, self.room.world, self.room.rankings)
+        natural = self.teacher.by_themselves
+        return fit(self.room.prior, traces, self.room.world, self.room.rankings, learn_intents=natural)
 
     def _lineage(self, fitted: Fitted, found: list[Fidelity]) -> Lineage:
         notebook, pack, teacher = self.notebook, self.room.pack, self.teacher
@@ -199,8 +200,9 @@ class Course:
             teacher=Teacher(
                 kind=teacher.kind, model=teacher.model, prompts=teacher.prompts, sessions=notebook.sessions,
                 lost=notebook.lost, calls=notebook.calls, tokens=dict(sorted(notebook.tokens.items())),
-                dollars=round(notebook.dollars, 6), budget=self.plan.budget,
+                dollars=round(notebook.dollars, 6), budget=self.plan.budget, **teacher.origin,
             ),
+            generation=teacher.origin.get("generation", TUTORED) + 1,
             traces=notebook.taught.fingerprint,
             sessions=notebook.taught.sessions,
             decisions=len(notebook.taught),

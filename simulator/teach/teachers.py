@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -45,12 +45,14 @@ class Bill:
 
 
 class TeacherOfCourse(Protocol):
-    """A decider with a name and a bill. `agents_only`: visits that no agent walked to the end teach nothing."""
+    """A decider with a name and a bill. `agents_only`: visits that no agent walked to the end teach nothing.
+    `by_themselves`: visits came about without a course, so they tell what people come for, too."""
 
-    kind: Literal["tutor", "oracle"]
+    kind: Literal["tutor", "oracle", "log"]
     model: str
     prompts: str
     agents_only: bool
+    by_themselves: bool
     bill: Bill
 
     @property
@@ -58,6 +60,11 @@ class TeacherOfCourse(Protocol):
     @property
     def exhausted(self) -> bool:
         """Whether the ceiling of dollars was hit."""
+        ...
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What the lineage says of the files that visits were read from; nothing of visits that were played."""
         ...
 
     @property
@@ -71,8 +78,10 @@ class TeacherOfCourse(Protocol):
 class OracleTeacher:
     """Decides as a known Behaviour; each decision is billed as if it had been asked for."""
 
-    kind: Literal["tutor", "oracle"] = "oracle"
+    kind: Literal["tutor", "oracle", "log"] = "oracle"
     model, prompts, agents_only, exhausted, paid = "", "", False, False, 0.0
+    by_themselves = False
+    origin: dict[str, Any] = {}  # noqa: RUF012 - nothing is ever put in
 
     def __init__(self, behaviour: Behaviour, per_decision: float = DOLLARS_PER_DECISION) -> None:
         self.behaviour, self.per_decision = behaviour, per_decision
@@ -105,8 +114,9 @@ class _Billed:
 class TutorTeacher:
     """Agents of a `Tutoring` that was opened; what they leave open is drawn from the prior."""
 
-    kind: Literal["tutor", "oracle"] = "tutor"
-    agents_only = True
+    kind: Literal["tutor", "oracle", "log"] = "tutor"
+    agents_only, by_themselves = True, False
+    origin: dict[str, Any] = {}  # noqa: RUF012 - nothing is ever put in
 
     def __init__(self, tutoring: Tutoring, prior: Behaviour, entry: ModelEntry) -> None:
         self.tutoring, self.behaviour = tutoring, prior
