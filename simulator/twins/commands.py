@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -21,6 +21,9 @@ from personas.errors import SettingsError, TwinError
 from personas.pack import Pack, load_pack
 from simulator.twins.ancestry import KEY
 from simulator.twins.artefact import Lineage, PackNamed, check_free, lineage_of, load, save
+
+if TYPE_CHECKING:
+    from simulator.twins.log import Log
 
 INTERRUPTED = 130
 
@@ -101,13 +104,19 @@ def fit_core(
 
         progress("counts with noise", 0.0)
         log = redraw(release(log_of(log), options.epsilon, options.delta, options.k), options.seed)
-    model = fit(log, replace(options, epsilon=None, delta=None), progress)
+    teachers: dict[str, Log] = {}
+    if pack is not None:
+        from simulator.twins.teachers import teachers_of
+
+        progress("pack", 0.0)
+        teachers = teachers_of(pack, wish.student)
+    model = fit(log, replace(options, epsilon=None, delta=None), progress, teachers)
     named, made = None, None
     if pack is not None and options.epsilon is None:
         from simulator.twins.evidence import evidence_of
 
         progress("evidence", 1.0)
-        model = replace(model, facts={**model.facts, "evidence": evidence_of(core.log, pack, wish.student)})
+        model = replace(model, facts={**model.facts, "evidence": evidence_of(core.log, pack, teachers)})
     if pack is not None:
         named = PackNamed(name=pack.product.name, version=pack.product.version, fingerprint=pack.fingerprint)
     if wish.new_pack is not None:
@@ -205,6 +214,9 @@ def told(lineage: Lineage) -> Iterator[str]:
     if told_apart := lineage.facts.get("evidence"):
         listed = ", ".join(f"{name} {each['weight']:.0%}" for name, each in told_apart.items() if name != "mixture")
         yield f"weights by evidence of held-out users: {listed}"
+    from simulator.twins.explaining import leaning
+
+    yield from leaning(lineage)
     if core["set_aside"]:
         listed = ", ".join(f"{count:,} {reason}" for reason, count in core["set_aside"].items())
         yield f"set aside of {core['rows']:,} rows: {listed}"

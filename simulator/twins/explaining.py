@@ -29,13 +29,18 @@ def explained(folder: Path, users: int = USERS) -> dict[str, Any]:
     return {
         "model": lineage.fingerprint, "generation": lineage.generation, "ancestors": list(lineage.ancestors),
         "pack": lineage.pack.name if lineage.pack else None, "core": lineage.core, "facts": lineage.facts,
-        "privacy": list(promises(lineage)), "behaviour": _behaviour(model, users),
+        "leaning": list(leaning(lineage)), "privacy": list(promises(lineage)),
+        "behaviour": _behaviour(model, users),
     }  # fmt: skip
 
 
 def promises(lineage: Lineage) -> Iterator[str]:
     """What may be said of the people of the core, in whole sentences."""
-    yield f"No event name that fewer than {lineage.k} users had is in the model, and no item of fewer is learnt alone."
+    but = " but by its pack" if (lineage.facts.get("posterior") or {}).get("sessions") else ""
+    yield (
+        f"No event name that fewer than {lineage.k} users had is in the model{but}, and no item of fewer is "
+        "learnt alone."
+    )
     yield f"Names of items that fewer than {min(lineage.k, lineage.item_names)} users had are replaced (--item-names)."
     if lineage.epsilon is None:
         yield "There is no noise in it: no differential privacy is promised. `dayone prove` attacks it."
@@ -47,6 +52,21 @@ def promises(lineage: Lineage) -> Iterator[str]:
             "are exact, and not covered."
         )
     yield _of_copies(lineage)
+
+
+def leaning(lineage: Lineage) -> Iterator[str]:
+    """How much of the model is the pack's personas or its student; nothing for a model of no pack."""
+    told = lineage.facts.get("posterior")
+    if not told:
+        return
+    losses = ", ".join(f"{name} {loss:.3f}" for name, loss in told["log_loss"].items())
+    if told["sessions"]:
+        yield (
+            f"what comes next is learnt from {told['sessions']:,} sessions of the {told['teacher']} as well (weight "
+            f"{told['weight']:.0%}): nats an event on users left out: {losses}"
+        )
+    else:
+        yield f"the core knows enough: nothing of others is learnt (nats an event on users left out: {losses})"
 
 
 def _of_copies(lineage: Lineage) -> str:
@@ -110,6 +130,7 @@ def lines_of(told: dict[str, Any]) -> Iterator[str]:
         yield f"  {file['name']}  sha256 {file['sha256'][:16]}…"
     if dropped := {name: count for name, count in (told["facts"].get("dropped") or {}).items() if count}:
         yield "left out, as too few users had it: " + ", ".join(f"{count:,} {name}" for name, count in dropped.items())
+    yield from told["leaning"]
     yield from told["privacy"]
     spread = play["events_per_session"]
     yield (

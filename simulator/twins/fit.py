@@ -17,7 +17,7 @@ nothing: by the likelihood of their sessions it is decided when each network has
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -37,6 +37,7 @@ from simulator.twins.log import I64, Log, log_of
 from simulator.twins.model import FitOptions, TwinModel
 from simulator.twins.near_copies import fit_near_copies
 from simulator.twins.network import Known, Learning, Network, learn
+from simulator.twins.posterior import Strength, joined, pseudo_of, strength_of, with_words
 from simulator.twins.privacy import Bools, chosen, in_order, thinned
 from simulator.twins.properties import fit_properties
 from simulator.twins.sequence import MODES, NEW, Examples, examples_of
@@ -52,16 +53,23 @@ Progress = Callable[[str, float], None]
 Named = dict[str, npt.NDArray[Any]]
 
 
-def fit(table: pa.Table, options: FitOptions, progress: Progress = lambda step, share: None) -> TwinModel:
-    """The model of a log. `progress` is told what is being done and the share (0 to 1) that is done."""
+def fit(
+    table: pa.Table, options: FitOptions, progress: Progress = lambda step, share: None,
+    teachers: Mapping[str, Log] | None = None,
+) -> TwinModel:  # fmt: skip
+    """The model of a log, and of what `teachers` add to it where it is small (see `posterior`). `progress` is told what
+    is being done and the share (0 to 1) that is done."""
     if options.epsilon is not None:
         raise TwinError("this model carries no noise yet.", hint="Fit without --epsilon; --k holds.")
     progress("reading", 0.0)
-    log, names, dropped = thinned(in_order(log_of(table)), options.k, min(options.k, options.item_names))
+    whole = in_order(log_of(table))
+    log, names, dropped = thinned(whole, options.k, min(options.k, options.item_names))
     if not len(log.event):
         hint = f"Every event name is had by fewer than k = {options.k} users; lower --k, or fit on more users."
         raise TwinError("nothing of this core may be learnt from", hint=hint)
-    log = _cut(log)
+    log, strength = _cut(log), strength_of(whole, teachers) if teachers else Strength("", 0, {})
+    taught = teachers[strength.teacher] if teachers and strength.sessions else None
+    log = with_words(log, taught) if taught else log
     arrays: Named = fit_visits(log, options.k)
     key = root_key("twins", options.seed)
     progress("catalogue", 0.05)
@@ -73,11 +81,15 @@ def fit(table: pa.Table, options: FitOptions, progress: Progress = lambda step, 
     shape = shape_of(log, catalogue, durations)
     progress("examples", 0.1)
     some = _some(log, key)
-    examples = examples_of(some, shape, durations, static_of(some))
+    static, own = static_of(some), len(some.user)
+    if taught:
+        some, static = joined(some, static, pseudo_of(some, taught, strength.sessions, fold(key, 9)[0]))
+    examples = examples_of(some, shape, durations, static)
+    examples.kind[examples.session >= own] = -1  # a teacher knows nothing of pauses
     check = (uniform(fold(fold(key, 17), some.user)) < HELD_OUT)[examples.session]
     networks, figures = _learnt(examples, log, shape, durations, check, key, progress)
     progress("items", 0.7)
-    items, told = _items(examples, catalogue, shape, len(log.words["event"]), check, key)
+    items, told = _items(examples, own, catalogue, shape, len(log.words["event"]), check, key)
     figures["item"] = told
     arrays |= {
         **_shape_arrays(shape, len(names.users)), **networks, **items,
@@ -97,7 +109,8 @@ def fit(table: pa.Table, options: FitOptions, progress: Progress = lambda step, 
     facts = {
         "users": log.users, "sessions": len(log.user), "events": len(log.event),
         "first": int(shape.span[0]), "last": int(shape.span[1]),
-        "dropped": dropped, "networks": figures, "columns_left_out": left_out, "near_copies": told_near,
+        "dropped": dropped, "networks": figures, "columns_left_out": left_out,
+        "near_copies": told_near, "posterior": strength.told,
     }  # fmt: skip
     return TwinModel(arrays, {"event": log.words["event"], "item": log.words["item"], **texts}, facts)
 
@@ -200,9 +213,9 @@ def _learnt(
 
 
 def _items(
-    examples: Examples, catalogue: Catalogue, shape: Shape, events: int, check: Bools, key: np.uint64
+    examples: Examples, own: int, catalogue: Catalogue, shape: Shape, events: int, check: Bools, key: np.uint64
 ) -> tuple[Named, dict[str, Any]]:
-    new = np.flatnonzero(~examples.ends & (examples.mode == NEW))
+    new = np.flatnonzero(~examples.ends & (examples.mode == NEW) & (examples.session < own))
     if not len(new):
         return {}, {"loss": 0.0, "passes": 0}
     rows = examples.items.part(new)
