@@ -81,7 +81,7 @@ def test_a_log_of_people_in_their_own_words_teaches_without_a_key_and_the_lineag
     assert found["generation"] == 1, "one more than that of real rows"
     student = load_student(out, pack_of("shop"))
     assert student.lineage.sessions > 200 and student.lineage.held_out_sessions > 40
-    lineage = lineage_of(identity_of("shop"), RunOptions(teacher="student", student=out))
+    lineage = lineage_of(identity_of("shop", users=1), RunOptions(teacher="student", student=out))
     assert lineage.core is not None, "a run of the student descends from real rows"
 
 
