@@ -174,7 +174,7 @@ class ApacheKafka:
     def delete_topics(self) -> None:
         """Delete every topic that is not Kafka's own; the next test may make others of the same names."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap_servers}, logger=_SILENT)
-        names = [name for name in admin.list_topics(timeout=10).topics if not name.startswith("__")]
+        names = [name for name in admin.list_topics(timeout=60).topics if not name.startswith("__")]
         for answer in admin.delete_topics(names).values() if names else ():
             answer.result(10)
 

@@ -180,7 +180,7 @@ def answers(ready: str) -> bool:
     """Whether an address answers with 200 now and, where a metric and a number follow, shows at least that number."""
     address, _, wanted = ready.partition(" ")
     try:
-        with urllib.request.urlopen(address, timeout=2) as response:
+        with urllib.request.urlopen(address, timeout=30) as response:
             return bool(response.status == 200) and (not wanted or reached(response.read().decode(), wanted))
     except (urllib.error.URLError, OSError):
         return False

@@ -81,12 +81,12 @@ class StubAnthropic:
     def __enter__(self) -> StubAnthropic:
         self._thread = threading.Thread(target=lambda: asyncio.run(self.serve()), daemon=True)
         self._thread.start()
-        assert self._started.wait(10)
+        assert self._started.wait(60)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
+        self._thread.join(60)
 
     async def serve(self, port: int = 0) -> None:
         """Until stopped."""

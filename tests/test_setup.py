@@ -282,7 +282,7 @@ def test_ci_runs_the_linters_and_the_tests_and_stops_at_the_first_failure() -> N
     text = script.read_text("utf-8")
     assert text.startswith("#!/usr/bin/env bash\n") and "\nset -euo pipefail\n" in text
     assert text.index("\nmake lint") < text.index("\nmake test")
-    assert subprocess.run(["bash", "-n", script], timeout=10).returncode == 0
+    assert subprocess.run(["bash", "-n", script], timeout=60).returncode == 0
 
 
 @needs_make

@@ -121,7 +121,7 @@ class SinkOnKafka:
         sink = start(forked, broker, store, "--batch-rows", "500")
         url = line_with(sink, "metrics on").split("metrics on ")[1].split("/metrics")[0]
         line_with(sink, "reading")
-        until(lambda: urllib.request.urlopen(f"{url}/health/ready", timeout=5).status == 200)
+        until(lambda: urllib.request.urlopen(f"{url}/health/ready", timeout=30).status == 200)
         produce(broker, EVENTS, events(20_000))
         sink.signal(number)
         found, errors = finish(sink)
@@ -156,7 +156,7 @@ class SinkOnKafka:
             begin = {(EVENTS, 0): 0, (EVENTS, 1): 0}
             await source.start(begin, handler, lambda error: failure.done() or failure.set_result(error))
             try:
-                return await asyncio.wait_for(failure, 10)
+                return await asyncio.wait_for(failure, 60)
             finally:
                 await source.close()
 
@@ -179,7 +179,7 @@ class SinkOnKafka:
                 got += sum(map(len, messages))
 
             await source.start({(EVENTS, 0): 0, (EVENTS, 1): 0}, take, lambda error: None)  # type: ignore[arg-type]
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while got < 50 and time.monotonic() < deadline:
                 await asyncio.sleep(0.01)
             cluster = await source.describe(5)

@@ -64,7 +64,7 @@ class ProxiedBroker:
         )
         self._guardian = guard(self._process.pid)
         until(lambda: accepts(port))
-        cluster_id_of(self.connection, timeout=20)
+        cluster_id_of(self.connection, timeout=60)
 
     def _kill(self) -> None:
         self._process.kill()
@@ -120,8 +120,8 @@ class KafkaBrokers:
         """Delete the product's topics, so that the next series begins with none."""
         self.settle()
         admin = AdminClient({"bootstrap.servers": self.address}, logger=_SILENT)
-        deadline = time.monotonic() + 30
-        while topics := [name for name in admin.list_topics(timeout=10).topics if name.startswith("dayone.")]:
+        deadline = time.monotonic() + 90
+        while topics := [name for name in admin.list_topics(timeout=60).topics if name.startswith("dayone.")]:
             for future in admin.delete_topics(topics).values():
                 future.exception()  # gone already, or asked again in a moment
             assert time.monotonic() < deadline, f"these topics stay: {topics}"

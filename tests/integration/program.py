@@ -71,7 +71,7 @@ class Program:
         """Whether it still runs."""
         return self.process.poll() is None
 
-    def wait(self, timeout: float = 60.0) -> int:
+    def wait(self, timeout: float = 90.0) -> int:
         """Its exit code. A test fails here when it does not end."""
         try:
             return self.process.wait(timeout)
@@ -100,7 +100,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(condition: Callable[[], Any], *programs: Program, timeout: float = 40.0) -> Any:
+def until(condition: Callable[[], Any], *programs: Program, timeout: float = 90.0) -> Any:
     """What `condition` gives as soon as that is true. Fails after `timeout` seconds, or when a program has ended."""
     deadline = time.monotonic() + timeout
     while True:
@@ -118,7 +118,7 @@ def metrics(port: int) -> dict[str, float]:
     """The metrics served on a port, by name (labels summed up) and by name with labels; nothing while nobody serves."""
     found: dict[str, float] = {}
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
             text = answer.read().decode()
     except (OSError, urllib.error.URLError, http.client.HTTPException):  # killed while it answered, perhaps
         return found

@@ -28,7 +28,7 @@ def test_a_cluster_keeps_every_record_when_a_broker_is_killed(
     apache_kafka_cluster: ApacheKafka, own_name: Names
 ) -> None:
     kafka, name = apache_kafka_cluster, own_name("events")
-    provision(kafka.connection, [TopicSpec(name, 3, "user id", "")], timeout=20)
+    provision(kafka.connection, [TopicSpec(name, 3, "user id", "")], timeout=60)
     with admin_client(kafka.connection) as admin:
         topic = admin.describe_topics([name])[0]
     assert all(len(part["replica_nodes"]) == 3 for part in topic["partitions"])

@@ -52,7 +52,7 @@ def taken() -> Iterator[int]:
 
 def refused(program: Any, code: int, *words: str) -> None:
     """It ended with this exit code and said these words on standard error."""
-    assert program.wait(30) == code, (program.out, program.err)
+    assert program.wait() == code, (program.out, program.err)
     told = " ".join(program.err.split())
     for word in words:
         assert word in told, program.err
@@ -145,7 +145,7 @@ def test_a_broker_that_is_away(dayone: Starter) -> None:
     ]  # fmt: skip
     for program in programs:
         refused(program, 4, away)
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 60
 
 
 def test_topics_with_another_number_of_partitions_are_not_touched(dayone: Starter, servers: str) -> None:
@@ -163,7 +163,7 @@ def metadata(servers: str) -> dict[str, int]:
     """Partitions of every topic."""
     from confluent_kafka.admin import AdminClient
 
-    topics = AdminClient({"bootstrap.servers": servers}).list_topics(timeout=10).topics
+    topics = AdminClient({"bootstrap.servers": servers}).list_topics(timeout=60).topics
     return {name: len(topic.partitions) for name, topic in topics.items()}
 
 

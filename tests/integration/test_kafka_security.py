@@ -79,7 +79,7 @@ def test_admin_producer_and_tail(connection: KafkaConnection, own_name: Names) -
 def test_steering(connection: KafkaConnection) -> None:
     steering = Steering("shop-secured")
     with listening(connection, steering):
-        replies = send_command(connection, parse_command(b'{"command": "pause", "run_id": "shop-secured"}'), timeout=20)
+        replies = send_command(connection, parse_command(b'{"command": "pause", "run_id": "shop-secured"}'), timeout=60)
     assert [reply.accepted for reply in replies] == [True]
     assert end_offsets(connection, CONTROL, [0])[0] > 0
 
@@ -101,7 +101,7 @@ def test_the_sinks_subscriber(connection: KafkaConnection, own_name: Names) -> N
 
         assert (await source.describe(10)).ends == {(topic, 0): 100}
         await source.start({(topic, 0): 0}, take, lambda error: None)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while len(values) < 100 and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
         await source.acknowledge({(topic, 0): 100})

@@ -31,7 +31,7 @@ START = 1_767_225_600.0  # 2026-01-01 UTC
 def status(port: int, path: str) -> int:
     """The HTTP status of a path; 0 while nobody serves."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         error.close()

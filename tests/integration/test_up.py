@@ -96,7 +96,7 @@ def test_nothing_is_left_behind_when_the_command_is_killed(dayone: Starter, tmp_
     one.signal(signal.SIGKILL)
     one.wait()
     try:
-        until(lambda: not any(process.is_running() and process.status() != "zombie" for process in family), timeout=20)
+        until(lambda: not any(process.is_running() and process.status() != "zombie" for process in family))
     finally:
         for process in family:
             if process.is_running():

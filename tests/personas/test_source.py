@@ -97,9 +97,9 @@ def test_what_is_not_plain_yaml_is_told_with_its_line(
 
 def test_an_alias_bomb_does_not_go_off(file: Path) -> None:
     file.write_text("a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 16)))
-    before = time.monotonic()
+    before = time.process_time()
     assert only_fault(file) == Fault(str(file), "", "an alias (*a0)", "the value itself", 2)
-    assert time.monotonic() - before < 1
+    assert time.process_time() - before < 1
 
 
 def test_no_code_runs_while_a_file_is_read(file: Path, tmp_path: Path) -> None:

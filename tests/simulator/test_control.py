@@ -192,10 +192,10 @@ def test_over_a_broker(own_broker: EmbeddedBroker, caplog: Any, capfd: Any) -> N
     assert send_command(connection, Stop(), timeout=0.5) == [], "nobody listens yet"
     one, two = Steering("one"), Steering("two")
     with listening(connection, one), listening(connection, two):
-        both = send_command(connection, SetProblemRate(value=5), timeout=10)
+        both = send_command(connection, SetProblemRate(value=5), timeout=60)
         assert {(r.run_id, r.accepted) for r in both} == {("one", True), ("two", True)}
-        assert [r.run_id for r in send_command(connection, Pause(run_id="two"), timeout=10)] == ["two"]
-        refused = send_command(connection, Resume(run_id="one"), timeout=10)
+        assert [r.run_id for r in send_command(connection, Pause(run_id="two"), timeout=60)] == ["two"]
+        refused = send_command(connection, Resume(run_id="one"), timeout=60)
         assert [(r.accepted, r.reason) for r in refused] == [(False, "the run is not paused")]
     assert one.state == SteeringState(problem_rate=5), "the stop before it listened has no effect"
     assert two.state == SteeringState(problem_rate=5, paused=True)
@@ -218,7 +218,7 @@ def test_nothing_written_to_the_topic_ends_the_listening(own_broker: EmbeddedBro
         producer.produce(CONTROL, json.dumps({"command": "pause"}).encode(), headers=headers)
         assert producer.flush(10) == 0
         assert until(lambda: steering.paused)
-        accepted = send_command(connection, Resume(run_id="run"), timeout=10)
+        accepted = send_command(connection, Resume(run_id="run"), timeout=60)
         assert [r.accepted for r in accepted] == [True]
     assert [r for r in caplog.records if r.levelno >= logging.WARNING] == []
 
@@ -228,7 +228,7 @@ def test_listener_ends_while_the_broker_is_away(own_broker: EmbeddedBroker) -> N
     with listening(own_broker.connection, Steering("run")):
         own_broker.stop()
         started = time.monotonic()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_broker_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +250,7 @@ def test_control_topic_of_several_partitions(own_broker: EmbeddedBroker) -> None
         send_command(own_broker.connection, Stop(), timeout=1)
 
 
-def until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():

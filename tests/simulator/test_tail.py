@@ -137,7 +137,7 @@ def test_broker_that_is_away() -> None:
     started = time.monotonic()
     with pytest.raises(BrokerError, match=f"topic events cannot be read from Kafka at {connection.bootstrap_servers}"):
         last_messages(connection, "events", [0], of_run(b"a"), timeout=0.3)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20
 
 
 def test_broker_that_goes_away_while_reading() -> None:

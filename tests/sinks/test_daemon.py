@@ -52,9 +52,9 @@ def sink_on(source: MemorySource, store: Store, *, until_completed: bool = True,
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while not condition():
-        assert time.monotonic() < deadline, "waited 5 s in vain"
+        assert time.monotonic() < deadline, "waited 60 s in vain"
         await asyncio.sleep(0.002)
 
 

@@ -126,19 +126,12 @@ def test_three_on_sqlite_one_killed_one_stopped_and_woken(
 
 
 @pytest.mark.timeout(500)
-def test_twelve_partitions_of_apache_kafka(forked: Starter, apache_kafka: ApacheKafka, tmp_path: Path) -> None:
+@pytest.mark.postgres
+def test_twelve_partitions_of_apache_kafka_on_postgres(
+    forked: Starter, apache_kafka: ApacheKafka, postgres: Server, tmp_path: Path
+) -> None:
     apache_kafka.delete_topics()
     provision(apache_kafka.connection, product_topics(PRODUCT, 12))
-    place = place_of(f"ducklake:sqlite:{tmp_path / 'lake.sqlite'}")
-    play_faults(forked, apache_kafka, place)
-    check(place, 24_000)
-
-
-@pytest.mark.postgres
-@pytest.mark.xdist_group("postgres")
-def test_three_on_postgres_one_killed_one_stopped_and_woken(
-    forked: Starter, broker: EmbeddedBroker, postgres: Server, tmp_path: Path
-) -> None:
     place = place_of(f"ducklake:postgres:{postgres.make_database()}", str(tmp_path / "files"))
-    play_faults(forked, broker, place)
+    play_faults(forked, apache_kafka, place)
     check(place, 24_000)

@@ -170,7 +170,7 @@ def test_a_kill_loses_nothing_and_two_may_write(tmp_path: Path) -> None:
     while int(last := killed.stdout.readline()) < 150:
         pass
     killed.send_signal(signal.SIGKILL)
-    last = ([last, *killed.communicate(timeout=10)[0].splitlines()])[-1]
+    last = ([last, *killed.communicate(timeout=60)[0].splitlines()])[-1]
     other.communicate(timeout=60)
     recordings = Recordings(path, writable=False)
     for sample in [*range(int(last) + 1), *range(20_000_000, 20_000_200)]:
