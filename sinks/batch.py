@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from personas.letters import Headers
@@ -52,6 +53,16 @@ class Messages:
     def __len__(self) -> int:
         return len(self.values)
 
+    @cached_property
+    def firsts(self) -> dict[int, int]:
+        """The offset of the first message of each partition."""
+        return dict(zip(reversed(self.partitions), reversed(self.offsets), strict=True))
+
+    @cached_property
+    def lasts(self) -> dict[int, int]:
+        """The offset of the last message of each partition."""
+        return dict(zip(self.partitions, self.offsets, strict=True))
+
     def take(self, rows: Sequence[int]) -> Messages:
         """Only the messages at these places, in this order."""
         columns = (self.partitions, self.offsets, self.keys, self.values)
@@ -60,8 +71,7 @@ class Messages:
 
     def unseen(self, positions: Positions) -> Messages:
         """Without the messages below `positions`; nothing is copied where there are none."""
-        firsts = dict(zip(reversed(self.partitions), reversed(self.offsets), strict=True))
-        if all(offset >= positions.get((self.topic, partition), 0) for partition, offset in firsts.items()):
+        if all(offset >= positions.get((self.topic, partition), 0) for partition, offset in self.firsts.items()):
             return self
         places = zip(self.partitions, self.offsets, strict=True)
         return self.take([row for row, (p, o) in enumerate(places) if o >= positions.get((self.topic, p), 0)])

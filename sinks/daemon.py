@@ -196,8 +196,7 @@ class Sink:
     def _notice_new_topics(self, messages: Sequence[Messages]) -> None:
         """A partition that begins again was made anew: its messages are new, whatever was read of the old one."""
         for given in messages:
-            firsts = dict(zip(reversed(given.partitions), reversed(given.offsets), strict=True))
-            for partition, offset in firsts.items():
+            for partition, offset in given.firsts.items():
                 place = (given.topic, partition)
                 if offset <= self._first.get(place, 0) and offset < self._read.get(place, 0):
                     log.warning("%s/%d begins again at %d: it was made anew", *place, offset)

@@ -106,7 +106,7 @@ class Decoder:
             skipped += len(given) - len(fresh)
             if not len(fresh):
                 continue
-            for partition, offset in dict(zip(fresh.partitions, fresh.offsets, strict=True)).items():
+            for partition, offset in fresh.lasts.items():
                 next_offsets[fresh.topic, partition] = offset + 1
             rows, refused = self._decode_topic(fresh)
             dead += refused
