@@ -75,6 +75,8 @@ class Effects:
         self._of_category = self._catalog[:, np.cumsum(counts) - 1]
         early = np.lexsort((world.launch_day, world.item_category))
         self._launched_first = early[np.cumsum(counts) - counts]
+        #: The chance that each position of a slate is looked at, to which choices are proportional.
+        self._looked_at = rankings.examination * behaviour.places
         widest = rankings.examination.shape[1]
         self.slates = Columns(SLATE_COLUMNS, {"items": widest, "as_ranked": widest})
         self.bags = Columns({"items": np.int32}, {"items": world.pack.product.bag_size})
@@ -135,7 +137,7 @@ class Effects:
             there = np.maximum(shown, 0)
             weight = self._tastes[user[:, None], self.world.item_category[there]]
             weight = weight * self.behaviour.appeal[self.appeal_level[user][:, None], there]
-            weight *= self.rankings.examination[pool.slate[rows]]
+            weight *= self._looked_at[pool.slate[rows]]
             seen = self.seen[user]
             known = shown == seen[:, :1]
             for column in range(1, SEEN):

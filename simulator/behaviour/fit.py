@@ -85,6 +85,11 @@ def _fit(
     }
     seen = int((np.bincount(traces.choices.shown[traces.choices.shown >= 0]) > 0).sum()) if len(traces.choices) else 0
     weights["items"] = {"touched": seen, "determined": picks.determined, "spread": picks.spread}
+    if len(base.places) > 1:
+        reached = _steps_shown(traces)
+        weights["places"] = {
+            "touched": reached, "determined": picks.place_determined, "spread": picks.place_spread,
+        }  # fmt: skip
     touched = int((dwells.count > 0).sum())
     weights["dwell"] = {
         "touched": touched,
@@ -145,6 +150,11 @@ def _added_up(of: dict[str, F64], screens: I64) -> F64:
         + of["intent"][None, :, None]
         + (of["event"] + of["screen"][screens] + of["situation"])[None, None]
     )
+
+
+def _steps_shown(traces: Traces) -> int:
+    """How many steps from one place of a slate to the next were shown."""
+    return max(int((traces.choices.shown >= 0).any(axis=0).sum()) - 1, 0) if len(traces.choices) else 0
 
 
 def _share(count: F64, prior_count: float) -> float:

@@ -26,7 +26,7 @@ F32 = npt.NDArray[np.float32]
 @dataclass(frozen=True)
 class Behaviour:
     """Sizes: P personas, G intents, S reachable situations, E events, T traits, M problems, Q quantile cells, R price
-    levels, I items. Times are in seconds.
+    levels, I items, W positions in the widest slate. Times are in seconds.
 
     intents [P, G]: probability of each intent at the start of a session.
     next_event [P, G, S, E+1]: weight of each event, and of leaving, in a situation.
@@ -38,6 +38,7 @@ class Behaviour:
     dwell [E, Q+1], load [Q+1]: quantiles of the time after an event, and of the loading time of a page.
     taste: exponent on the user's taste for the item's category. appeal [R, I]: factor of an item for a user who minds
     the price at level r (quality and price fit). seen: factor for items that the user opened lately.
+    places [W]: factor of each position in a slate, beside the pack's own `examination`.
     """
 
     generator: str
@@ -53,6 +54,7 @@ class Behaviour:
     taste: float
     appeal: F32
     seen: float
+    places: F64
 
     @property
     def fingerprint(self) -> str:

@@ -52,6 +52,7 @@ def prior(pack: Pack, situations: Situations) -> Behaviour:
         taste=product.choice.taste,
         appeal=_appeal(pack),
         seen=product.choice.seen,
+        places=np.ones(max((slate.size for slate in product.slates.values()), default=1)),
     )
 
 

@@ -23,7 +23,8 @@ SPREAD = {"persona": 0.5, "intent": 0.4, "situation": 0.3, "after": 0.4, "reacti
 
 def oracle_of(prior: Behaviour, spread: Mapping[str, float] | None = None, *, seed: int = 0) -> Behaviour:
     """A behaviour away from the prior, the same for the same seed. Besides the names in SPREAD, `spread` may hold
-    `persona situation`, `intent situation` and `cell` (each persona, intent and situation by itself). Where it differs
+    `persona situation`, `intent situation`, `cell` (each persona, intent and situation by itself) and `places` (from
+    each position of a slate to the next). Where it differs
     at all, it differs in times too."""
     spread = SPREAD if spread is None else spread
     personas, intents, situations, moves = prior.next_event.shape
@@ -44,6 +45,8 @@ def oracle_of(prior: Behaviour, spread: Mapping[str, float] | None = None, *, se
     total = sum((noise(name, *shape) for name, shape in shapes.items()), np.zeros((1, 1, 1, 1)))
     reaction = np.exp(noise("reaction", *prior.reaction.shape))
     reaction[-1] = 1.0  # the row of no problem
+    places = noise("places", len(prior.places))
+    places[0] = 0.0
     slower = 0.5 * standard_normal(fold(root_key("oracle", seed, "dwell"), np.arange(len(prior.dwell))))
     return replace(
         prior,
@@ -55,5 +58,6 @@ def oracle_of(prior: Behaviour, spread: Mapping[str, float] | None = None, *, se
         dwell=prior.dwell * np.exp(slower if spread else 0.0 * slower)[:, None],
         taste=prior.taste * (1.6 if spread else 1.0),
         seen=prior.seen * (0.4 if spread else 1.0),
+        places=prior.places * np.exp(np.cumsum(places)),
         appeal=(prior.appeal * np.exp(noise("items", 1, prior.appeal.shape[1]))).astype(np.float32),
     )

@@ -33,7 +33,8 @@ def pick_chances(choices: Choices, behaviour: Behaviour, rankings: Rankings) -> 
     """[K, W]: the chance of each item shown."""
     item = np.maximum(choices.shown, 0)
     weight = choices.taste.astype(np.float64) ** behaviour.taste * behaviour.appeal[choices.level[:, None], item]
-    weight *= rankings.examination[choices.slate] * np.where(choices.known, behaviour.seen, 1.0) * (choices.shown >= 0)
+    looked_at = rankings.examination * behaviour.places
+    weight *= looked_at[choices.slate] * np.where(choices.known, behaviour.seen, 1.0) * (choices.shown >= 0)
     return np.asarray(weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-300))
 
 

@@ -87,6 +87,7 @@ def pick_chances(choices: Choices, behaviour: Behaviour, rankings: Rankings) -> 
     item = np.maximum(choices.shown, 0)
     weight = choices.taste.astype(np.float64) ** behaviour.taste * behaviour.appeal[choices.level[:, None], item]
     weight *= rankings.examination[choices.slate] * np.where(choices.known, behaviour.seen, 1.0) * (choices.shown >= 0)
+    weight *= behaviour.places
     return weight / weight.sum(axis=1, keepdims=True)
 
 

@@ -8,15 +8,18 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from personas.randomness import fold, root_key
+from personas.randomness import F64, fold, root_key
 from simulator.behaviour.fit import Fitted, fit, report_of
+from simulator.behaviour.picks import fit_picks, with_picks
 from simulator.behaviour.traces import no_traces
+from simulator.teach.oracle import oracle_of
 from tests.runs import pack_of
 from tests.simulator.behaviour.oracle import (
     dwell_distance,
     lesson,
     next_event_chances,
     pick_chances,
+    sessions_of,
     total_variation,
 )
 
@@ -59,6 +62,26 @@ def test_times_and_choices_of_items_are_learnt_too() -> None:
     assert after < 0.55 * before, f"{after:.4f}, and the prior is at {before:.4f}"
     assert abs(student.taste / one.truth.taste - 1) < 0.15
     assert student.generator == "student" and (student.load == one.prior.load).all()
+
+
+@pytest.mark.parametrize("bias", [0.0, 0.3])
+def test_how_far_down_a_slate_is_read_is_learnt(bias: float) -> None:
+    """Where the truth differs from the pack's position bias it is found; where it does not, the pack's is kept."""
+    plain = lesson("shop", STRUCTURED)
+    truth = replace(plain.truth, places=oracle_of(plain.prior, {"places": bias}, seed=2).places)
+    traces, _ = sessions_of("shop", truth, 2000, seed=11)
+    found = fit_picks(plain.prior, traces.choices, plain.world.pack, plain.rankings)
+    student = with_picks(plain.prior, found, plain.world.pack).places
+    shown = np.flatnonzero((traces.choices.shown >= 0).mean(axis=0) > 0.5)
+
+    def shares(places: F64) -> F64:
+        looked_at = (plain.rankings.examination[0] * places)[shown]
+        return looked_at / looked_at.sum()
+
+    far = 0.5 * np.abs(shares(student) - shares(truth.places)).sum()
+    before = 0.5 * np.abs(shares(plain.prior.places) - shares(truth.places)).sum()
+    assert far < 0.03 if bias == 0.0 else far < 0.5 * before and before > 0.05, (far, before)
+    assert student[0] == 1.0
 
 
 def test_more_sessions_teach_more() -> None:
