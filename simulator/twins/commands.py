@@ -19,11 +19,12 @@ import typer
 from personas.core.mapping import CoreMap, load_map
 from personas.errors import SettingsError, TwinError
 from personas.pack import Pack, load_pack
-from simulator.twins.ancestry import KEY
+from simulator.twins.ancestry import KEY, Ancestry
 from simulator.twins.artefact import Lineage, PackNamed, check_free, lineage_of, load, save
 
 if TYPE_CHECKING:
     from simulator.twins.log import Log
+    from simulator.twins.model import TwinModel
 
 INTERRUPTED = 130
 
@@ -126,10 +127,20 @@ def fit_core(
         made = make_pack(core.log, wish.new_pack, wish.k, mapping.conversion)
         named = made.named
     lineage = lineage_of(
-        model, options, ancestry=core.ancestry, core=core.told, pack=named, new_pack=made.told if made else None
-    )
+        model, options, ancestry=_with_student(core.ancestry, model, wish.student), core=core.told, pack=named,
+        new_pack=made.told if made else None,
+    )  # fmt: skip
     save(model, lineage, folder)
     return lineage
+
+
+def _with_student(ancestry: Ancestry, model: TwinModel, student: Path | None) -> Ancestry:
+    """With the student among the ancestors where sessions of it taught the model."""
+    if student is None or model.facts["posterior"].get("teacher") != "student":
+        return ancestry
+    from simulator.behaviour.artefact import read_lineage
+
+    return replace(ancestry, ancestors=(*ancestry.ancestors, f"student {read_lineage(student).fingerprint}"))
 
 
 def check_wish(wish: Wish) -> None:

@@ -44,6 +44,7 @@ def prove(
     day_zero: Annotated[
         str | None, typer.Option(metavar="LOG", help="For --day-n: a synthetic log that knew no core.")
     ] = None,
+    pack: Annotated[str | None, typer.Option(help="For --day-n: its personas join small shares.")] = None,
     maker: Annotated[str, typer.Option(help="For both: twins (dayone fit), or markov, a plain chain.")] = "twins",
     seed: Annotated[int, typer.Option(min=0, help="For samples and bootstrap.")] = 0,
     replicates: Annotated[int, typer.Option(min=20, max=10_000, help="Bootstrap replicates.")] = 200,
@@ -76,6 +77,8 @@ def prove(
             raise SettingsError(
                 "--generations and --day-n fit models on a real core.", hint="Add --real, or --core and --holdout."
             )
+        if pack is not None and not day_n:
+            raise SettingsError("--pack goes with --day-n: its models are fitted with it.", hint="Add --day-n.")
         from sinks.proof.auditing import noted
         from sinks.proof.curves import collapse, growth
         from sinks.proof.gates import load_rules, require
@@ -114,7 +117,7 @@ def prove(
                 read = read_synthetic(day_zero, CoreMap(), place)
                 zero = encode_with(evidence.synthetic.words, "day zero", read.table)
             with progress_of("Day zero to day N", quiet=as_json) as progress:
-                grown = growth(evidence, maker_of(maker), zero, progress, wanted=wish.metrics)
+                grown = growth(evidence, maker_of(maker, pack), zero, progress, wanted=wish.metrics)
             names, found = ("growth", "growth_gains", "growth_said"), (grown.lines, grown.gains, grown.said)
             proof = proof.model_copy(update=dict(zip(names, found, strict=True)))
         write_proof(proof, Path(out))

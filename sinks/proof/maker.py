@@ -35,25 +35,39 @@ class Maker(Protocol):
 
 class Commands:
     """`dayone fit` and `dayone sample` as processes, with files between them. The log that is learned from has what
-    every log has: users, sessions, times, events, items."""
+    every log has: users, sessions, times, events, items. With a pack, whose events these are, its personas join where
+    little is learned from: see `dayone fit --pack`."""
 
     name = "twins"
+
+    def __init__(self, pack: str | None = None) -> None:
+        self._pack = pack
 
     def make(self, taught: Log, sessions: int, seed: int) -> Log:
         """See Maker."""
         with TemporaryDirectory(prefix="dayone-proof-") as folder:
             core, model, made = (Path(folder) / name for name in ("core.parquet", "model.twin", "made.parquet"))
             pq.write_table(table_of(taught), core)
-            _run("fit", str(core), "--out", str(model), "--seed", str(seed))
+            _run("fit", str(core), "--out", str(model), "--seed", str(seed), *self._with_pack(Path(folder)))
             _run("sample", str(model), "--sessions", str(sessions), "--out", str(made), "--seed", str(seed))
             return encode_with(taught.words, "synthetic", pq.read_table(made))
 
 
-def maker_of(name: str) -> Maker:
-    """The maker of that name; SettingsError where there is none."""
+    def _with_pack(self, folder: Path) -> list[str]:
+        if self._pack is None:
+            return []
+        mapping = folder / "map.yaml"
+        mapping.write_text("items: {unknown: keep}\n", "utf-8")
+        return ["--pack", self._pack, "--map", str(mapping)]
+
+
+def maker_of(name: str, pack: str | None = None) -> Maker:
+    """The maker of that name, with a pack where one is given; SettingsError where there is none."""
     from sinks.proof.markov import Markov
 
-    makers: dict[str, Maker] = {"twins": Commands(), "markov": Markov()}
+    makers: dict[str, Maker] = {"twins": Commands(pack), "markov": Markov()}
+    if pack is not None and name != "twins":
+        raise SettingsError(f"--pack: the maker {name} knows no pack.", hint="Leave --pack or --maker out.")
     if name not in makers:
         raise SettingsError(f"--maker {name}: there is none.", hint=f"Makers: {', '.join(makers)}.")
     return makers[name]

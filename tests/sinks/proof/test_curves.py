@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from personas.errors import ProofError
+from personas.errors import ProofError, SettingsError
 from sinks.proof.curves import Curves, collapse, growth, mixed
 from sinks.proof.evidence import Evidence
 from sinks.proof.judge import TASKS, Judge
 from sinks.proof.learners import next_event, next_item
 from sinks.proof.log import Log, concatenated, encode, encode_with
-from sinks.proof.maker import Commands, Maker, table_of
+from sinks.proof.maker import Commands, Maker, maker_of, table_of
 from sinks.proof.markov import Markov
 from sinks.proof.page import page_of
 from sinks.proof.record import Curve, Gain, Interval, LogRecord, Point, Proof
@@ -236,3 +236,19 @@ def test_commands_that_fail_say_what_the_program_said(monkeypatch: pytest.Monkey
     monkeypatch.setattr(sys, "executable", str(program))
     with pytest.raises(ProofError, match="dayone fit failed: Error: too few users"):
         Commands().make(Evidence(good().synthetic).synthetic, 10, 0)
+
+
+def test_a_pack_goes_along_to_what_is_fitted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    seen = tmp_path / "seen"
+    program.write_text(
+        f'#!/bin/sh\necho "$@" > {seen}\ncat "${{@: -1}}" >> {seen}\nexit 13\n'.replace("/bin/sh", "/bin/bash")
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(ProofError):
+        maker_of("twins", "shop").make(Evidence(good().synthetic).synthetic, 10, 0)
+    said = seen.read_text()
+    assert "--pack shop --map" in said and "unknown: keep" in said
+    with pytest.raises(SettingsError, match="knows no pack"):
+        maker_of("markov", "shop")
