@@ -57,7 +57,7 @@ async def listen(connection: KafkaConnection, steering: Steering, *, ready: Call
 
     Raises BrokerError when the broker is away at the start; later it is waited for.
     """
-    ends = await asyncio.to_thread(_ends, connection, CONTROL)
+    ends = await asyncio.to_thread(_ends, connection, CONTROL, CONNECT_TIMEOUT)
     broker = control_broker(connection, steering, ends)
     async with broker:
         await broker.start()
@@ -139,7 +139,7 @@ async def _exchange(connection: KafkaConnection, command: Command, timeout: floa
     return collected
 
 
-def _ends(connection: KafkaConnection, topic: str, timeout: float = CONNECT_TIMEOUT) -> dict[int, int]:
+def _ends(connection: KafkaConnection, topic: str, timeout: float) -> dict[int, int]:
     from simulator.tail import end_offsets
     from simulator.topic_admin import provision
 
