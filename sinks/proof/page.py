@@ -68,6 +68,9 @@ def page_of(proof: Proof) -> str:
 
 def _verdict(proof: Proof) -> str:
     words = f"<strong>{escape(proof.checked.capitalize())}.</strong>"
+    if "holdout" in proof.logs:
+        real = proof.logs["holdout"]
+        words += f" Judged on {real.users:,} real users with {real.sessions:,} sessions."
     if proof.checked == "synthetic only":
         words += " No real log was given: nothing here says whether any of it is true, useful or private."
     elif proof.checked == NOT_INDEPENDENT:
@@ -103,7 +106,8 @@ def _for_managers(proof: Proof) -> str:
         middle = sorted(mark.value for mark in marks)[len(marks) // 2]
         said.append(
             f"A model that learns from this data instead of real data keeps {_percent(middle)} of what there is to "
-            f"learn (the middle of {len(marks)} tasks; the worst: {_percent(min(mark.value for mark in marks))})."
+            f"learn (the middle of {len(marks)} tasks; the worst: {_percent(min(mark.value for mark in marks))})"
+            f"{_plain([figure for figure in known.values() if not figure.doubt])}."
         )
     if unsure := [f"{words} ({figure.doubt})" for words, figure in known.items() if figure.doubt]:
         said.append(f"Not counted: {'; '.join(unsure)}.")
@@ -120,6 +124,15 @@ def _for_managers(proof: Proof) -> str:
         )
     chart = intervals("What is kept of real data's worth, by task", marks, x="skill; diamond: a fresh real sample")
     return f"<h2>In short</h2>{''.join(f'<p>{each}</p>' for each in said)}{chart}"
+
+
+def _plain(figures: Sequence[Measured]) -> str:
+    """What the plain generator keeps in the same tasks."""
+    chain = sorted(skill for figure in figures if (skill := figure.parts.get("markov_skill")) is not None)
+    if not chain:
+        return ""
+    middle = _percent(chain[len(chain) // 2])
+    return f". A plain Markov chain of the same core keeps {middle} (worst: {_percent(chain[0])})"
 
 
 def _beside(figure: Measured) -> str:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+from itertools import cycle
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+import personas
 from dayone import front_door
+from personas.core.mapping import CoreMap
 from personas.population import DAY_MS
 from simulator.producer import MemoryProducer
 from sinks.audit_log import ENTRIES, HEAD, broken, entries_of
+from sinks.place import MEMORY, place_of
+from sinks.proof.judge import Judge
+from sinks.proof.proving import Wish, evidence_of, split
+from sinks.proof.reading import read_log, read_synthetic
+from sinks.proof.sampling import summarised
 from sinks.store import Store
 from tests.runs import identity_of, pack_of, simulation_of, store_records, tell_of_run
 
@@ -24,16 +34,21 @@ def run(*arguments: object) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+def played(path: Path, pack: str, seed: int) -> None:
+    """Fill a store with a run."""
+    with Store.open(path) as store:
+        producer = MemoryProducer()
+        simulation_of(pack, users=USERS, seed=seed, producer=producer).advance(DAYS * DAY_MS)
+        store_records(store, pack_of(pack), producer.records)
+        tell_of_run(store, identity_of(pack, users=USERS, seed=seed), days=DAYS)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a run, the log of another run that stands for real users, and proofs: one passed, one failed."""
     place = tmp_path_factory.mktemp("stores")
     for name, seed in (("made", 7), ("real", 8)):
-        with Store.open(place / f"{name}.duckdb") as store:
-            producer = MemoryProducer()
-            simulation_of("shop", users=USERS, seed=seed, producer=producer).advance(DAYS * DAY_MS)
-            store_records(store, pack_of("shop"), producer.records)
-            tell_of_run(store, identity_of("shop", users=USERS, seed=seed), days=DAYS)
+        played(place / f"{name}.duckdb", "shop", seed)
     code, output = run("export", "--store", place / "real.duckdb", "--out", place / "real.parquet")
     assert code == 0, output
     (place / "good.yaml").write_text(GATES)
@@ -92,3 +107,26 @@ def test_publishing_depends_on_it(folder: Path, store: str, proof: str, code: in
 def test_a_run_that_is_not_there_is_said(folder: Path) -> None:
     code, output = run("prove", folder / "made.duckdb", "--run", "shop-nowhere")
     assert code == 8 and "has no run shop-nowhere" in output
+
+
+def test_personas_alone_have_skill_on_day_zero_although_the_real_product_has_other_rates(
+    folder: Path, tmp_path: Path
+) -> None:
+    truth = shutil.copytree(Path(personas.__file__).parent / "packs" / "shop", tmp_path / "shop")
+    factors = cycle((0.5, 2.0, 1.0))
+    product = truth / "product.yaml"
+    product.write_text(
+        re.sub(r"(?m)^    weight: ([\d.]+)$", lambda found: f"    weight: {float(found[1]) * next(factors)}",
+               product.read_text("utf-8")), "utf-8",
+    )  # fmt: skip
+    assert pack_of(str(truth)).fingerprint != pack_of("shop").fingerprint
+    played(tmp_path / "truth.duckdb", str(truth), 9)
+    run("export", "--store", tmp_path / "truth.duckdb", "--out", tmp_path / "truth.parquet")
+    core, holdout = split(read_log(str(tmp_path / "truth.parquet"), CoreMap(), ""))
+    made = read_synthetic(str(folder / "made.duckdb"), CoreMap(), place_of(MEMORY))
+    evidence = evidence_of({"synthetic": made, "core": core, "holdout": holdout}, Wish(replicates=50))
+    skills = Judge(evidence, ("next_event_accuracy", "next_event_log_loss")).skills(evidence.synthetic)
+    assert skills.keys() == {"next event", "next event, log-loss"}
+    for found in skills.values():
+        skill = summarised(float(found[0]), found[1:])
+        assert 0.1 < skill.low < skill.high < 1.05
