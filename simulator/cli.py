@@ -129,11 +129,12 @@ def local_llm(
     slots: Annotated[int, typer.Option(min=1, max=64, help="Answers written at the same time.")] = 2,
     context: Annotated[int, typer.Option(min=256, help="Tokens of prompt and answer together.")] = 4096,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads to compute with; all cores by default.")] = None,
+    longest_text: Annotated[int | None, typer.Option(min=1, help="Characters of a free text, at most.")] = None,
 ) -> None:
     """Run a small language model on this machine, for agents without a key; prints what to export."""
     from simulator.local_llm.commands import local_llm_command
 
-    local_llm_command(port, model, slots, context, threads)
+    local_llm_command(port, model, slots, context, threads, longest_text)
 
 
 app.add_typer(teach)

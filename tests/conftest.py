@@ -140,5 +140,5 @@ def local_llm() -> Iterator[str]:
         if os.environ.get("CI") == "true":
             raise
         pytest.skip(f"no local language model: `make model` installs one ({error.message})")
-    with MessagesServer(llama.complete, llama.name, slots=2) as server:
+    with MessagesServer(llama.complete, llama.name, slots=2, longest_text=40) as server:
         yield server.url

@@ -14,12 +14,15 @@ from simulator.local_llm.llama import Llama
 from simulator.local_llm.server import MessagesServer
 
 
-def local_llm_command(port: int, model: Path | None, slots: int, context: int, threads: int | None) -> None:
+def local_llm_command(
+    port: int, model: Path | None, slots: int, context: int, threads: int | None, longest_text: int | None
+) -> None:
     """Load the model, serve, and print what to export."""
     stop = threading.Event()
     with signals_to(stop):
         llama = Llama(model, slots=slots, context=context, threads=threads or os.cpu_count() or 1)
-        with MessagesServer(llama.complete, llama.name, slots=slots, port=port) as server:
+        serving = MessagesServer(llama.complete, llama.name, slots=slots, port=port, longest_text=longest_text)
+        with serving as server:
             typer.echo(f"export ANTHROPIC_BASE_URL={server.url}")
             typer.echo(f"export DAYONE_TUTOR_MODEL=local/{llama.name}")
             print_note("Ctrl-C ends it. It costs nothing and wants no key; a model of this size answers near chance.")

@@ -23,12 +23,13 @@ WAITING_PER_SLOT = 2
 
 class MessagesServer:
     """Serves while it is entered. `complete` takes a chat and gives a completion; it is called by `slots` threads at
-    most at the same time. PortError when the port is taken."""
+    most at the same time; `longest_text` as in `chat_of`. PortError when the port is taken."""
 
     def __init__(
-        self, complete: Callable[[dict[str, Any]], dict[str, Any]], model: str, *, slots: int, port: int = 0
-    ) -> None:
-        self._complete, self._model = complete, model
+        self, complete: Callable[[dict[str, Any]], dict[str, Any]], model: str, *, slots: int, port: int = 0,
+        longest_text: int | None = None,
+    ) -> None:  # fmt: skip
+        self._complete, self._model, self._longest_text = complete, model, longest_text
         self._slots = threading.Semaphore(slots)
         self._places = threading.Semaphore(slots * (1 + WAITING_PER_SLOT))
         try:
@@ -59,7 +60,7 @@ class MessagesServer:
             return 529, error_body(529, "more calls are waiting than this machine can answer soon")
         try:
             body = json.loads(sent)
-            chat = chat_of(body)
+            chat = chat_of(body, self._longest_text)
             with self._slots:
                 completion = self._complete(chat)
             return reply_to(body, completion, self._model)

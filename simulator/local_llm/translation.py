@@ -35,14 +35,17 @@ def wanted(body: dict[str, Any]) -> tuple[str | None, dict[str, Any] | None]:
     return None, made["schema"] if made else None
 
 
-def chat_of(body: dict[str, Any]) -> dict[str, Any]:
-    """The call as a chat completion of llama.cpp."""
+def chat_of(body: dict[str, Any], longest_text: int | None = None) -> dict[str, Any]:
+    """The call as a chat completion of llama.cpp. With `longest_text` no field of the answer is longer (characters):
+    small models say little in many words, and every word takes time."""
     if body.get("stream"):
         raise BadCallError("stream: this server does not stream")
     for name in ("model", "max_tokens", "messages"):
         if name not in body:
             raise BadCallError(f"{name}: Field required")
     tool, schema = wanted(body)
+    if schema is not None and longest_text is not None:
+        schema = _bounded(schema, longest_text)
     system = _text(body.get("system") or "")
     if schema is not None:
         shown = json.dumps(schema, separators=(",", ":"))
@@ -55,6 +58,18 @@ def chat_of(body: dict[str, Any]) -> dict[str, Any]:
     if schema is not None:
         chat["response_format"] = {"type": "json_schema", "json_schema": {"name": tool or "answer", "schema": schema}}
     return chat
+
+
+def _bounded(schema: Any, longest: int) -> Any:
+    """The schema with free texts of at most so many characters; what fits it fits the schema that was asked for."""
+    if isinstance(schema, list):
+        return [_bounded(part, longest) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {name: part if name in ("enum", "const") else _bounded(part, longest) for name, part in schema.items()}
+    if made.get("type") == "string" and not {"enum", "const", "pattern", "format"} & made.keys():
+        made["maxLength"] = max(made.get("minLength", 0), min(made.get("maxLength", longest), longest))
+    return made
 
 
 def reply_to(body: dict[str, Any], completion: dict[str, Any], model: str) -> tuple[int, dict[str, Any]]:

@@ -65,7 +65,7 @@ def test_a_real_model_walks_whole_sessions_onto_kafka_and_into_the_database(
         "ANTHROPIC_BASE_URL": local_llm, "DAYONE_TUTOR_MODEL": "local/SmolLM2", "DAYONE_TUTOR_TIMEOUT_SECONDS": "600",
         "DAYONE_TUTOR_CALLS": "2",
     }  # fmt: skip
-    command = ("up", pack, "--users", 5, "--days", 20, *TUTOR, "--budget", 0, "--store", store)
+    command = ("up", pack, "--users", 6, "--days", 12, *TUTOR, "--budget", 0, "--store", store)
     walked = dayone(*command, env=env)
     assert walked.wait(1400) == 0, walked.err
     report = json.loads(walked.out)["tutor"]

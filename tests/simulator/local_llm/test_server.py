@@ -50,6 +50,18 @@ def test_a_long_schema_is_not_read_aloud() -> None:
     assert "xxx" not in chat_of(CALL | {"output_config": {"format": {"schema": long}}})["messages"][0]["content"]
 
 
+def test_texts_may_be_kept_short_and_nothing_else_changes() -> None:
+    asked = {"type": "object", "properties": {
+        "reason": {"type": "string", "maxLength": 200}, "words": {"type": "string", "maxLength": 20},
+        "action": {"type": "string", "enum": ["a" * 60, "b"]},
+        "type": {"anyOf": [{"type": "string"}, {"type": "null"}]}}}  # fmt: skip
+    chat = chat_of(CALL | {"output_config": {"format": {"schema": asked}}}, 40)
+    made = chat["response_format"]["json_schema"]["schema"]["properties"]
+    assert (made["reason"]["maxLength"], made["words"]["maxLength"]) == (40, 20)
+    assert made["action"] == asked["properties"]["action"]  # type: ignore[index]
+    assert made["type"]["anyOf"] == [{"type": "string", "maxLength": 40}, {"type": "null"}]
+
+
 def test_text_is_text() -> None:
     assert "response_format" not in chat_of(CALL)
     status, body = reply_to(CALL, completion("Hello."), "m")
