@@ -5,8 +5,9 @@ hashes are kept: sessions that differ by one event more, less, other or elsewher
 neighbourhoods, as in SymSpell: Garbe 2012; Bocek, Hunt, Stiller 2007). An element that k users have is not kept, so
 what k users share is never refused; nor is a session that k users had, as all its elements are theirs. Elements below a
 shortest length are not kept either: it is the smallest at which the sessions of half of the core's users would be
-refused because of the other half in `TOLERATED` of cases at most. So refusing changes little; and that somebody's
-session is never drawn tells little, as most sessions of the same kind that nobody had are not drawn either.
+refused because of the other half in `TOLERATED` of cases at most, and of those that are as long in `TOLERATED_LONG`. So
+refusing changes little; and that somebody's session is never drawn tells little, as most sessions of the same kind that
+nobody had are not drawn either.
 
 Two ways were weighed. Comparing with the sessions themselves, by any distance: then a model would have to carry them.
 Or hashes: this one. They are salted, and cut to so few bits that about as many sessions are refused by mistake as
@@ -30,8 +31,9 @@ from simulator.twins.log import I64, Log
 from simulator.twins.privacy import Bools, users_of
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-#: Share of the sessions of other real people that may be refused, by the sessions of half of the users.
-TOLERATED = 0.005
+#: Share of the sessions of other real people that may be refused, by the sessions of half of the users: of all, and of
+#: those that are long enough to be.
+TOLERATED, TOLERATED_LONG = 0.005, 0.02
 #: Share of sessions that are refused by mistake: of usual length, and of the greatest.
 MISTAKEN, MISTAKEN_LONGEST = 0.005, 0.05
 #: Elements of fewer events point at nobody.
@@ -94,7 +96,7 @@ def fit_near_copies(log: Log, names: int, k: int, longest: int) -> tuple[dict[st
     code, user = np.unique(elements.hash, return_inverse=True)[1], log.user[elements.session]
     size = int(code.max(initial=-1)) + 1
     users = users_of(code, user, size)
-    shortest, share = _shortest(elements, code, users, user, len(log.user), k)
+    shortest, share = _shortest(elements, code, users, user, log, k)
     kept = (users < k)[code] & (elements.length >= shortest)
     hashes = np.unique(elements.hash[kept])
     usual = 1.0 + float(log.lengths[log.lengths >= shortest].mean()) if (log.lengths >= shortest).any() else 1.0
@@ -120,19 +122,24 @@ def _salt(log: Log) -> np.uint64:
     return root_key("near copies", digest.hexdigest())
 
 
-def _shortest(elements: Elements, code: I64, users: I64, user: I64, sessions: int, k: int) -> tuple[int, float]:
+def _shortest(elements: Elements, code: I64, users: I64, user: I64, log: Log, k: int) -> tuple[int, float]:
     """From which length on elements are kept, and the share of other people's sessions that this refuses: of half of
     the users, by the elements of the other half."""
     half = uniform(fold(root_key("near copies"), user)) < 0.5
     taught = users_of(np.where(half, code, -1), user, len(users))
     met = ~half & ((taught > 0) & (users <= k))[code]  # the judging user is one of them
-    reach = np.zeros(sessions, dtype=np.int64)
+    reach = np.zeros(len(log.user), dtype=np.int64)
     np.maximum.at(reach, elements.session[met], elements.length[met])
-    judged = max(sessions / 2, 1.0)
-    share = np.cumsum(np.bincount(reach, minlength=FEWEST + 1)[::-1])[::-1] / judged
-    enough = np.flatnonzero(share[FEWEST:] <= TOLERATED)
-    shortest = FEWEST + int(enough[0]) if len(enough) else len(share)
-    return shortest, float(share[shortest]) if shortest < len(share) else 0.0
+    judges = uniform(fold(root_key("near copies"), log.user)) >= 0.5
+    longest = max(int(log.lengths.max(initial=0)), FEWEST) + 2
+    refused, long = (
+        np.cumsum(np.bincount(each[judges], minlength=longest)[::-1])[::-1].astype(np.float64)
+        for each in (reach, log.lengths)
+    )
+    share = refused / max(float(judges.sum()), 1.0)
+    few = (share <= TOLERATED) & (refused <= TOLERATED_LONG * long)
+    shortest = FEWEST + int(np.flatnonzero(few[FEWEST:])[0])
+    return shortest, float(share[shortest])
 
 
 class NearCopies:
