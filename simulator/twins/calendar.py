@@ -7,8 +7,8 @@ hour than the class alone would give: importance resampling (Rubin 1987). The ra
 counts under the ratios so far beside the counted ones, shrunk, and only for hours that k users have.
 
 Minutes are sharper than any few durations drawn from a class (a job that runs at two past every hour), so they are
-not iterated: in classes of two hours and more the minute is drawn by itself, in narrower ones there is a candidate for
-nearly each minute of the class.
+not iterated: in classes of two hours and more the minute of a long wait is drawn by itself, in narrower ones there is a
+candidate for nearly each minute of the class.
 """
 
 from __future__ import annotations
@@ -105,8 +105,9 @@ def land(durations: Durations, ratio: F64, wide: Bools, event: I64, kind: I64, t
     ):
         if len(rows):
             instant = _chosen(durations, ratio, event[rows], kind[rows], time[rows], bits[rows], many)
-            found[rows] = _minute(ratio, event[rows], instant, bits[rows], hourly[rows])
-    days = np.flatnonzero(width > 2 * DAY)
+            free = hourly[rows] & (instant - time[rows] >= 2 * HOUR)
+            found[rows] = _minute(ratio, event[rows], instant, bits[rows], free)
+    days = np.flatnonzero((width > 2 * DAY) & (found - time > DAY))
     if len(days):
         found[days] = _within_day(ratio, event[days], found[days], fold(bits[days], 3))
     resolution = durations.resolution

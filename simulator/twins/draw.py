@@ -56,6 +56,7 @@ class Stage:
         bursts, resolution = Bursts(**part_of(arrays, "burst")), int(dwell["resolution"][0])
         self.durations = Durations(dwell["atoms"], dwell["edges"], dwell["quantiles"], resolution, bursts)
         self.event, self.mode, self.gap = (Player(Network(**part_of(arrays, n))) for n in ("event", "mode", "gap"))
+        self.of_items = len(arrays["event.code_into"]) > self.shape.pairs
         self.ratio, self.wide = arrays["calendar.ratio"], wide_of(self.durations)
         names = int(arrays["shape.sizes"][-1])
         items = part_of(arrays, "item")
@@ -164,7 +165,7 @@ def _played(stage: Stage, visits: Visits) -> tuple[I64, I64, I64, I64]:
     for step in range(stage.longest):
         bits = fold(key[active], step + 1000)
         inputs = history.inputs(shape.columns + shape.modes)
-        logits = stage.event.logits(inputs[:, : shape.inputs], history.pair())
+        logits = stage.event.logits(inputs[:, : shape.inputs], history.codes() if stage.of_items else history.pair())
         if not step:
             logits[:, stage.events] = RULED_OUT
         event = draw_class(weights_of(logits), uniform(fold(bits, _EVENT)))

@@ -38,7 +38,7 @@ from simulator.twins.model import FitOptions, TwinModel
 from simulator.twins.near_copies import fit_near_copies
 from simulator.twins.network import Known, Learning, Network, learn
 from simulator.twins.posterior import Strength, joined, pseudo_of, strength_of, with_words
-from simulator.twins.privacy import Bools, chosen, in_order, thinned
+from simulator.twins.privacy import Bools, chosen, in_order, thinned, users_of
 from simulator.twins.properties import fit_properties
 from simulator.twins.sequence import MODES, NEW, Examples, examples_of
 from simulator.twins.user_state import STATIC, static_of
@@ -46,6 +46,8 @@ from simulator.twins.visits import fit_visits
 
 MOST_ROWS = 300_000
 HELD_OUT = 0.1
+#: Of an item that is met so often, the next event may depend; of so many items at most.
+OFTEN, MOST_ITEMS = 200, 256
 #: Longest session that is learnt from: longer ones are cut (of the log's own lengths, see `_cut`).
 LONGEST = 1000
 
@@ -78,7 +80,7 @@ def fit(
     named = len(names.users)
     catalogue = catalogue_of(log.item[has], session, log.user[session], named, names.frequent, options.k)
     durations = _durations(log, options.k)
-    shape = shape_of(log, catalogue, durations)
+    shape = shape_of(log, catalogue, durations, options.k)
     progress("examples", 0.1)
     some = _some(log, key)
     static, own = static_of(some), len(some.user)
@@ -115,7 +117,7 @@ def fit(
     return TwinModel(arrays, {"event": log.words["event"], "item": log.words["item"], **texts}, facts)
 
 
-def shape_of(log: Log, catalogue: Catalogue, durations: Durations) -> Shape:
+def shape_of(log: Log, catalogue: Catalogue, durations: Durations, k: int) -> Shape:
     """The inputs for a log: the most frequent events have columns of their own."""
     counts = np.bincount(log.event, minlength=len(log.words["event"]))
     order = np.argsort(-counts, kind="stable")
@@ -126,7 +128,17 @@ def shape_of(log: Log, catalogue: Catalogue, durations: Durations) -> Shape:
         groups=catalogue.groups if (log.item >= 0).any() else 1,
         hours=bool((log.time % 86_400_000_000).any()), static=STATIC,
         span=np.array([log.time.min() // HOUR, -(-log.time.max() // HOUR)]) * HOUR, bursts=durations.bursts.end,
+        item_code=_item_codes(log, len(catalogue.token) - 1, k),
     )  # fmt: skip
+
+
+def _item_codes(log: Log, names: int, k: int) -> I64:
+    """[names+1]: items that are met often enough to say something by themselves, numbered from 1; 0 for the others."""
+    has = np.flatnonzero((log.item >= 0) & (log.item < names))
+    count = np.bincount(log.item[has], minlength=names + 1)
+    often = (count >= OFTEN) & (users_of(log.item[has], log.user[log.session[has]], names + 1) >= max(k, OFTEN // 4))
+    often &= np.argsort(np.argsort(-count, kind="stable"), kind="stable") < MOST_ITEMS
+    return np.where(often, np.cumsum(often), 0)
 
 
 def _shape_arrays(shape: Shape, names: int) -> Named:
@@ -137,6 +149,7 @@ def _shape_arrays(shape: Shape, names: int) -> Named:
         "shape.sizes": np.array(sizes),
         "shape.span": shape.span,
         "shape.bursts": shape.bursts,
+        "shape.item_code": shape.item_code,
     }
 
 
@@ -145,7 +158,7 @@ def shape_from(arrays: Any) -> Shape:
     columns, modes, groups, hours, static, _ = (int(size) for size in arrays["shape.sizes"])
     return Shape(
         arrays["shape.column"], columns, modes, arrays["shape.group"], groups, bool(hours), static,
-        arrays["shape.span"], arrays["shape.bursts"],
+        arrays["shape.span"], arrays["shape.bursts"], arrays["shape.item_code"],
     )  # fmt: skip
 
 
@@ -192,8 +205,13 @@ def _learnt(
     arrays: Named = {}
     learning, pairs = Learning(), shape.pairs
     progress("events", 0.2)
-    told = Known(examples.inputs, examples.pair, pairs)
+    told = Known(examples.inputs, examples.codes[:, :1], pairs)
     network, figures["event"] = learn(told, examples.event, events + 1, check, fold(key, 1)[0], learning)
+    if shape.item_code.any():
+        told = Known(examples.inputs, examples.codes, shape.codes)
+        other, found = learn(told, examples.event, events + 1, check, fold(key, 1)[0], replace(learning, decay=1e-3))
+        if found["loss"] < figures["event"]["loss"]:
+            network, figures["event"] = other, {**found, "without_items": figures["event"]["loss"]}
     arrays |= _named("event", network)
     real = np.flatnonzero(~examples.ends)
     column = one_hot(shape.column[examples.event[real]], shape.columns).astype(np.float32)

@@ -86,13 +86,15 @@ class Player:
         self._first = Matrix(np.concatenate([network.into, network.wide], axis=1), INPUT_BITS, INPUT_LIMIT)
         self._out = Matrix(network.out, HIDDEN_BITS, HIDDEN_LIMIT)
         self._code = np.concatenate([network.code_into, network.code_wide], axis=1)
-        self._code += np.concatenate([network.into_bias, network.bias])
+        self._bias = np.concatenate([network.into_bias, network.bias])
         self._hidden = len(network.into_bias)
 
     def logits(self, inputs: F32, code: I64) -> Floats:
-        """[n, K] for inputs on the grid [n, D] and codes [n]."""
+        """[n, K] for inputs on the grid [n, D] and codes [n, m]."""
         found = self._first.times(inputs)
-        found += self._code.take(code, axis=0) if len(self._code) > 1 else self._code
+        found += self._bias
+        for column in code.T:
+            found += self._code.take(column, axis=0)
         hidden = rounded(np.maximum(found[:, : self._hidden], 0.0), HIDDEN_BITS, HIDDEN_LIMIT)
         logits = self._out.times(hidden)
         logits += found[:, self._hidden :]

@@ -43,7 +43,8 @@ MOST_PAIRED = 40
 class Shape:
     """Sizes that inputs depend on. column [E]: the input column of each event, of `columns`. modes: ways of choosing an
     item. group [I+1]: group of each item (the last: rare), of `groups`. hours: whether times have a time of day.
-    static: numbers that hold for a whole session. span [2]: whole hours around the log. bursts [B]: ends of bursts."""
+    static: numbers that hold for a whole session. span [2]: whole hours around the log. bursts [B]: ends of bursts.
+    item_code [I+1]: code of each item, from 1; 0 for those that are met too seldom to say something by themselves."""
 
     column: I64
     columns: int
@@ -54,6 +55,7 @@ class Shape:
     static: int
     span: I64
     bursts: I64
+    item_code: I64
 
     @property
     def paired(self) -> bool:
@@ -64,6 +66,11 @@ class Shape:
     def pairs(self) -> int:
         """How many codes pairs of events have."""
         return self.columns**2 + 1 if self.paired else 1
+
+    @property
+    def codes(self) -> int:
+        """How many codes a history has: those of pairs, and those of its last item."""
+        return self.pairs + int(self.item_code.max(initial=0)) + 1
 
     @property
     def inputs(self) -> int:
@@ -178,18 +185,24 @@ class History:
         return at
 
     def pair(self) -> I64:
-        """[n]: the last two events as one code of `shape.pairs`; 0 with fewer events, or where there are too many."""
+        """[n, 1]: the last two events as one code of `shape.pairs`; 0 with fewer, or where there are too many."""
         if not self.shape.paired:
-            return np.zeros(len(self.time), dtype=np.int64)
+            return np.zeros((len(self.time), 1), dtype=np.int64)
         before, last = self._last[:, 1], self._last[:, 0]
-        return np.where(before < 0, 0, before * self.shape.columns + last + 1)
+        return np.where(before < 0, 0, before * self.shape.columns + last + 1)[:, None]
+
+    def codes(self) -> I64:
+        """[n, 2]: the pair, and the last item, as codes of `shape.codes`."""
+        item = self.items_before[:, 0]
+        code = np.where(item < 0, 0, self.shape.item_code[np.minimum(item, len(self.shape.item_code) - 1)])
+        return np.concatenate([self.pair(), self.shape.pairs + code[:, None]], axis=1)
 
     def pair_with(self, event: I64) -> I64:
-        """[n]: the same of the last event and the next."""
+        """[n, 1]: the same of the last event and the next."""
         if not self.shape.paired:
-            return np.zeros(len(event), dtype=np.int64)
+            return np.zeros((len(event), 1), dtype=np.int64)
         last = self._last[:, 0]
-        return np.where(last < 0, 0, last * self.shape.columns + self.shape.column[event] + 1)
+        return np.where(last < 0, 0, last * self.shape.columns + self.shape.column[event] + 1)[:, None]
 
     def add(self, event: I64, mode: I64, item: I64, time: I64) -> None:
         """Every session has one more event: `item` is a code, or NONE; `mode` is how it was chosen."""

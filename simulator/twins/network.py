@@ -25,7 +25,7 @@ Bools = npt.NDArray[np.bool_]
 @dataclass(frozen=True)
 class Network:
     """wide [D, K], into [D, H], into_bias [H], out [H, K], bias [K]: D inputs, H hidden units, K classes. Besides,
-    one of M codes: code_wide [M, K], code_into [M, H] are added (as M inputs of which one is 1 would, but faster)."""
+    some of M codes: code_wide [M, K], code_into [M, H] are added (as M inputs that are 0 or 1 would, but faster)."""
 
     wide: F32
     into: F32
@@ -39,6 +39,10 @@ class Network:
     def classes(self) -> int:
         """How many outcomes there are."""
         return len(self.bias)
+
+
+#: Rows on which the shares of classes are set right.
+CALIBRATED = 100_000
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Learning:
 
 @dataclass(frozen=True)
 class Known:
-    """What a network is told: inputs [n, D], and a code [n] of `codes`."""
+    """What a network is told: inputs [n, D], and some of `codes` codes [n, m]."""
 
     inputs: F32
     code: I64
@@ -203,7 +207,21 @@ def learn(
         key,
         learning,
     )
+    some = train[shuffled(len(train), key, 0)[:CALIBRATED]]
+    _calibrate(network, known.part(some), np.bincount(target[some], minlength=classes))
     return network, asdict(course)
+
+
+def _calibrate(network: Network, known: Known, count: I64) -> None:
+    """Set the bias so that each class is as probable, over all of these rows, as it is frequent among them: what is
+    stopped early is not quite at the optimum, where that holds, and mistakes add up over a session."""
+    for _ in range(3):
+        expected = np.zeros(len(count))
+        for first in range(0, len(known.inputs), 8192):
+            logits = _forward(network, known.part(np.arange(first, min(first + 8192, len(known.inputs)))))[1]
+            np.exp(logits - logits.max(axis=1, keepdims=True), out=logits)
+            expected += (logits / logits.sum(axis=1, keepdims=True)).sum(axis=0)
+        network.bias[:] += np.log((count + 5.0) / (expected + 5.0))
 
 
 LEARNT = ("wide", "into", "code_wide", "code_into", "into_bias", "out", "bias")
@@ -212,12 +230,14 @@ LEARNT = ("wide", "into", "code_wide", "code_into", "into_bias", "out", "bias")
 def _forward(network: Network, known: Known) -> tuple[F32, F32]:
     hidden = known.inputs @ network.into
     hidden += network.into_bias
-    hidden += network.code_into[known.code]
+    for code in known.code.T:
+        hidden += network.code_into[code]
     np.maximum(hidden, 0, out=hidden)
     logits = known.inputs @ network.wide
     logits += hidden @ network.out
     logits += network.bias
-    logits += network.code_wide[known.code]
+    for code in known.code.T:
+        logits += network.code_wide[code]
     return hidden, logits
 
 
@@ -227,7 +247,7 @@ def _gradients(network: Network, known: Known, target: I64) -> list[F32]:
     delta /= len(target)
     back = delta @ network.out.T
     back *= hidden > 0
-    inputs, code, codes = known.inputs.T, known.code[:, None], known.codes
+    inputs, code, codes = known.inputs.T, known.code, known.codes
     return [
         inputs @ delta, inputs @ back, scattered(code, delta, codes), scattered(code, back, codes),
         back.sum(axis=0), hidden.T @ delta, delta.sum(axis=0),

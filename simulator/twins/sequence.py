@@ -28,7 +28,7 @@ MODES = RANKS + 3
 class Examples:
     """R rows: every event of every session, and every end. inputs [R, D]; event [R] (the end is `events`); mode, item,
     kind (class of the gap; -1 for first events) [R], for ends meaningless; items: what an item network is told;
-    session [R]; ends [R]; pair, pair_with [R]: see `History`."""
+    session [R]; ends [R]; codes [R, 2], pair_with [R, 1]: see `History`."""
 
     inputs: F32
     event: I64
@@ -38,7 +38,7 @@ class Examples:
     item: I64
     session: I64
     ends: Bools
-    pair: I64
+    codes: I64
     pair_with: I64
 
 
@@ -56,7 +56,8 @@ def examples_of(log: Log, shape: Shape, durations: Durations, static: F64) -> Ex
     order = np.argsort(-lengths, kind="stable")
     total = len(log.event) + len(lengths)
     inputs = np.empty((total, shape.inputs), dtype=np.float32)
-    columns = {name: np.full(total, NONE) for name in ("event", "mode", "kind", "item", "session", "pair", "pair_with")}
+    columns = {name: np.full(total, NONE) for name in ("event", "mode", "kind", "item", "session")}
+    codes, pair_with = np.empty((total, 2), np.int64), np.empty((total, 1), np.int64)
     last = np.empty((total, 3), dtype=np.int32)
     recent = np.empty((total, RECENT), dtype=np.int32)
     ends = np.zeros(total, dtype=np.bool_)
@@ -71,7 +72,7 @@ def examples_of(log: Log, shape: Shape, durations: Durations, static: F64) -> Ex
         ends[rows] = ~on
         columns["session"][rows], columns["event"][rows] = active, np.where(on, event, len(log.words["event"]))
         columns["item"][rows], columns["mode"][rows] = item, mode_of(item, history)
-        columns["pair"][rows], columns["pair_with"][rows] = history.pair(), history.pair_with(event)
+        codes[rows], pair_with[rows] = history.codes(), history.pair_with(event)
         if step:
             columns["kind"][rows] = np.where(on, durations.class_of(event, history.time, time), NONE)
         done += len(active)
@@ -86,5 +87,5 @@ def examples_of(log: Log, shape: Shape, durations: Durations, static: F64) -> Ex
     return Examples(
         inputs=inputs, event=columns["event"], mode=columns["mode"], kind=columns["kind"], items=items,
         item=columns["item"], session=columns["session"], ends=ends,
-        pair=columns["pair"], pair_with=columns["pair_with"],
+        codes=codes, pair_with=pair_with,
     )  # fmt: skip

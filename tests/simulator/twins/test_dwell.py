@@ -90,3 +90,20 @@ def test_in_a_burst_what_waited_longest_is_done_first() -> None:
     drawn = bursts.instants(np.zeros(100, np.int64), start - ages, np.linspace(0, 0.99, 100)) - start
     assert np.median(drawn[:50]) > 0.8 * HOUR
     assert np.median(drawn[50:]) < 0.2 * HOUR
+
+
+def test_short_waits_of_a_wide_class_stay_short() -> None:
+    """The last class reaches from minutes to days, and most of its waits are minutes."""
+    numbers = uniform(fold(root_key("tail"), np.arange(4000)))
+    wait = (np.exp(4 + 8 * numbers**60) * SECOND).astype(np.int64)
+    before = (uniform(fold(root_key("tail", 2), np.arange(4000))) * 60 * 24 * HOUR).astype(np.int64)
+    event, user = np.zeros(4000, dtype=np.int64), np.arange(4000) % 500
+    durations = durations_of(event, before, before + wait, user, K, 1)
+    last = wait >= durations.edges[-2]
+    assert np.diff(durations.edges)[-1] > 2 * HOUR
+    kind = np.full(4000, durations.plain - 1)
+    even = np.ones((1, 168 + 60))
+    found = land(durations, even, wide_of(durations), event, kind, before, fold(root_key("tail", 3), np.arange(4000)))
+    assert np.quantile((found - before) / SECOND, [0.1, 0.3, 0.5]) == pytest.approx(
+        np.quantile(wait[last] / SECOND, [0.1, 0.3, 0.5]), rel=0.2
+    )

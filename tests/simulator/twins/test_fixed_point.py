@@ -40,7 +40,7 @@ def test_rounding_costs_little() -> None:
     network.wide[:] = normal(3, SIZE, CLASSES) * 0.1
     rows = inputs()
     exact = np.maximum(rows @ network.into, 0) @ network.out + rows @ network.wide
-    assert np.abs(Player(network).logits(rows, np.zeros(ROWS, np.int64)) - exact).max() < 0.1
+    assert np.abs(Player(network).logits(rows, np.zeros((ROWS, 1), np.int64)) - exact).max() < 0.1
 
 
 def test_classes_are_drawn_in_proportion_and_never_what_is_ruled_out() -> None:
