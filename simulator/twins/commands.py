@@ -95,8 +95,8 @@ def fit_core(
         delta=delta,
         seed=wish.seed,
         item_names=wish.item_names,
-        near_copies=wish.allow_near_copies or wish.epsilon is not None,
-    )  # hashes are exact
+        near_copies=wish.allow_near_copies or wish.epsilon is not None,  # hashes of sessions are exact, noise is not
+    )
     log = core.log
     if options.epsilon is not None and options.delta is not None:
         from simulator.twins.log import log_of

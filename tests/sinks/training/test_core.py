@@ -15,7 +15,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from personas.core.mapping import CoreMap, load_map
-from personas.core.suggest import Habit, suggested_columns, suggested_events
 from personas.errors import TrainingError
 from sinks.place import place_of
 from sinks.store import Store
@@ -226,15 +225,6 @@ def test_faults_of_a_map_have_lines(tmp_path: Path) -> None:
         load_map(tmp_path / "core.yaml")
     assert "core.yaml:2" in str(caught.value)
     assert "core.yaml:4: time.zone: found 'Mars/Base', expected an IANA time zone" in str(caught.value)
-
-
-def test_guesses_match_names_and_places() -> None:
-    assert suggested_columns(["visitor_id", "when", "timestamp", "sku"]) == {
-        "user_id": "visitor_id", "time": "timestamp", "item_id": "sku"
-    }  # fmt: skip
-    ours = {"home_viewed": Habit(0.2, 0.0), "order_completed": Habit(0.01, 1.0)}
-    theirs = {"purchase": Habit(0.02, 0.95), "landing": Habit(0.3, 0.05)}
-    assert suggested_events(theirs, ours) == {"purchase": "order_completed", "landing": "home_viewed"}
 
 
 def weights(store: Store) -> dict[str, tuple[int, float]]:
