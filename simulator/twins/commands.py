@@ -127,14 +127,14 @@ def fit_core(
         made = make_pack(core.log, wish.new_pack, wish.k, mapping.conversion)
         named = made.named
     lineage = lineage_of(
-        model, options, ancestry=_with_student(core.ancestry, model, wish.student), core=core.told, pack=named,
+        model, options, ancestry=with_student(core.ancestry, model, wish.student), core=core.told, pack=named,
         new_pack=made.told if made else None,
     )  # fmt: skip
     save(model, lineage, folder)
     return lineage
 
 
-def _with_student(ancestry: Ancestry, model: TwinModel, student: Path | None) -> Ancestry:
+def with_student(ancestry: Ancestry, model: TwinModel, student: Path | None) -> Ancestry:
     """With the student among the ancestors where sessions of it taught the model."""
     if student is None or model.facts["posterior"].get("teacher") != "student":
         return ancestry

@@ -16,8 +16,13 @@ from typer.testing import CliRunner
 
 from dayone import front_door
 from personas.errors import CoreError, SettingsError, TwinError
+from simulator.behaviour.artefact import save_student
+from simulator.twins.ancestry import Ancestry
 from simulator.twins.artefact import LINEAGE, Lineage, load
-from simulator.twins.commands import Wish, explain_model_command, fit_command, fit_core, sample_command
+from simulator.twins.commands import Wish, explain_model_command, fit_command, fit_core, sample_command, with_student
+from simulator.twins.model import TwinModel
+from tests.runs import pack_of
+from tests.simulator.behaviour.test_artefact import student_of
 from tests.simulator.test_twins_model import small_log
 
 
@@ -77,6 +82,16 @@ def test_a_model_of_twins_is_of_the_next_generation(made: tuple[Path, Lineage], 
     sample_command(folder, 80, tmp_path / "twins.parquet", 1)
     second = fitted(tmp_path / "twins.parquet")[1]
     assert second.generation == 2 and second.ancestors == (f"model {lineage.fingerprint}",)
+
+
+@pytest.mark.parametrize(("teacher", "named"), [("student", True), ("prior", False), (None, False)])
+def test_a_student_is_an_ancestor_where_it_taught(tmp_path: Path, teacher: str | None, named: bool) -> None:
+    student, core = student_of(pack_of("shop")), Ancestry(ancestors=("run one",))
+    save_student(tmp_path, student)
+    model = TwinModel({}, {}, {"posterior": {"teacher": teacher} if teacher else {}})
+    expected = ("run one", f"student {student.behaviour.fingerprint}") if named else ("run one",)
+    assert with_student(core, model, tmp_path).ancestors == expected
+    assert with_student(core, model, None) == core
 
 
 @pytest.mark.parametrize(
