@@ -28,10 +28,15 @@ async def cluster_with(
 ) -> Cluster | None:
     """The cluster once all topics exist; None where the sink is told to stop before. They are not made here.
 
+    Where some exist and others still do not after `patience` seconds, as on topics that an older version made, a
+    warning says so once, and how to mend it.
+
     BrokerError where Kafka has not answered for `patience` seconds.
     """
     deadline = time.monotonic() + patience
+    begun = time.monotonic()
     said: list[str] = []
+    warned = False
     while not stopped():
         try:
             cluster = await source.describe(max(0.1, min(5.0, deadline - time.monotonic())))
@@ -48,6 +53,12 @@ async def cluster_with(
         if missing != said:
             log.info("waiting for topics that do not exist yet: %s", ", ".join(missing))
             said = missing
+        if not warned and len(missing) < len(topics) and time.monotonic() >= begun + patience:
+            log.warning(
+                "still waiting for %s, although the other topics exist: an older version may have made them. "
+                "Start `dayone simulate` with the same pack once: it makes what is missing.", ", ".join(missing),
+            )  # fmt: skip
+            warned = True
         deadline = time.monotonic() + patience
         await pause()
     return None

@@ -95,7 +95,8 @@ def fit_core(
         delta=delta,
         seed=wish.seed,
         item_names=wish.item_names,
-        near_copies=wish.allow_near_copies or wish.epsilon is not None,  # hashes of sessions are exact, noise is not
+        # hashes of sessions are exact, noise is not
+        allow_near_copies=wish.allow_near_copies or wish.epsilon is not None,
     )
     log = core.log
     if options.epsilon is not None and options.delta is not None:

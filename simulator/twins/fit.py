@@ -101,7 +101,7 @@ def fit(
         "dwell.resolution": np.array([durations.resolution]), "longest": np.array([_longest(log, options.k)]),
     }  # fmt: skip
     told_near: dict[str, Any] = {}
-    if not options.near_copies:
+    if not options.allow_near_copies:
         near, told_near = fit_near_copies(log, len(names.users), options.k, int(arrays["longest"][0]))
         arrays |= near
     progress("properties", 0.95)

@@ -24,15 +24,15 @@ class FitOptions:
     """How to fit. Nothing is learnt alone that fewer than `k` users did; an item of fewer is learnt together with
     others, and keeps its name, which is the product's, from `item_names` users on (set it to `k` where items are
     secrets). With `epsilon`, released counts carry noise so that the model is (epsilon, delta)-differentially private
-    for a user; without, there is no such promise. With `near_copies` twins may nearly equal real sessions; without, the
-    model keeps hashes to refuse them by."""
+    for a user; without, there is no such promise. With `allow_near_copies` twins may nearly equal real sessions;
+    without, the model keeps hashes to refuse them by."""
 
     k: int = 5
     epsilon: float | None = None
     delta: float | None = None
     seed: int = 1
     item_names: int = 2
-    near_copies: bool = False
+    allow_near_copies: bool = False
 
 
 @dataclass(frozen=True)
