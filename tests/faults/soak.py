@@ -23,7 +23,7 @@ from tests.nursery import Nursery, Starter
 #: How much a process may grow in the second half of a soak, as a share of its mean there.
 ALLOWED_SHARE = 0.05
 #: So many users that a backfill of many days keeps the engine full, so few that all have signed up soon.
-USERS, DAYS = 20_000, 3650
+USERS, DAYS = 60_000, 3650
 
 
 @dataclass
