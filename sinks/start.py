@@ -28,13 +28,11 @@ async def cluster_with(
 ) -> Cluster | None:
     """The cluster once all topics exist; None where the sink is told to stop before. They are not made here.
 
-    Where some exist and others still do not after `patience` seconds, as on topics that an older version made, a
-    warning says so once, and how to mend it.
-
-    BrokerError where Kafka has not answered for `patience` seconds.
+    BrokerError where Kafka has not answered for `patience` seconds. Topics that are missing longer than that are no
+    error, but a warning says once who makes them: an older version may have made only some.
     """
-    deadline = time.monotonic() + patience
     begun = time.monotonic()
+    deadline = begun + patience
     said: list[str] = []
     warned = False
     while not stopped():
@@ -53,10 +51,10 @@ async def cluster_with(
         if missing != said:
             log.info("waiting for topics that do not exist yet: %s", ", ".join(missing))
             said = missing
-        if not warned and len(missing) < len(topics) and time.monotonic() >= begun + patience:
+        if not warned and time.monotonic() >= begun + patience:
             log.warning(
-                "still waiting for %s, although the other topics exist: an older version may have made them. "
-                "Start `dayone simulate` with the same pack once: it makes what is missing.", ", ".join(missing),
+                "still waiting for %s: `dayone simulate` with the same pack makes the topics that are missing, "
+                "also where an older version made only the others", ", ".join(missing),
             )  # fmt: skip
             warned = True
         deadline = time.monotonic() + patience
