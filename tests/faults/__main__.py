@@ -24,6 +24,7 @@ from tests.faults.chance import Chance
 from tests.faults.report import as_json, kills_of, show
 from tests.faults.scenes import Ground, Outcome
 from tests.faults.soak import Soak, soak
+from tests.faults.stage import StageError
 from tests.faults.truth import RunSize
 from tests.faults.truth import play as truth_of
 from tests.nursery import Nursery
@@ -70,9 +71,10 @@ def network(ground: Ground) -> Iterator[Outcome]:
                              silent=silent)  # fmt: skip
 
 
-def run(parts: list[str], options: argparse.Namespace, say: Callable[[str], None]) -> tuple[list[Outcome], Soak | None]:
-    """All that is asked for, with a line after each series."""
-    outcomes: list[Outcome] = []
+def run(
+    parts: list[str], options: argparse.Namespace, outcomes: list[Outcome], say: Callable[[str], None]
+) -> Soak | None:
+    """All that is asked for, with a line after each series, which is put to `outcomes`. StageError by the soak."""
     found: Soak | None = None
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="dayone-faults-"))
@@ -93,7 +95,7 @@ def run(parts: list[str], options: argparse.Namespace, say: Callable[[str], None
             found = soak(nursery, folder / "soak", options.soak_seconds, options.seed)
         if all(one.good for one in outcomes) and (found is None or found.good):
             shutil.rmtree(folder)
-    return outcomes, found
+    return found
 
 
 def main() -> int:
@@ -113,12 +115,19 @@ def main() -> int:
     def say(text: str) -> None:
         print(f"[{time.monotonic() - begun:4.0f} s] {text}", file=sys.stderr, flush=True)
 
-    outcomes, found = run(options.parts or list(PARTS), options, say)
+    outcomes: list[Outcome] = []
+    found, broken = None, False
+    try:
+        found = run(options.parts or list(PARTS), options, outcomes, say)
+    except StageError as error:  # what was seen until then is shown all the same
+        say(str(error))
+        broken = True
     seconds = time.monotonic() - begun
     show(options.seed, seconds, outcomes, found)
     if options.json:
         options.json.write_text(as_json(options.seed, seconds, outcomes, found) + "\n", "utf-8")
-    return 0 if all(one.good for one in outcomes) and (found is None or found.good) else 1
+    good = not broken and all(one.good for one in outcomes) and (found is None or found.good)
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from tests.faults.brokers import KafkaBrokers
-from tests.faults.stage import commands
+from tests.faults.stage import StageError, commands
 from tests.integration.program import PACK, ask, until
 from tests.nursery import Nursery, Starter
 
@@ -106,12 +106,17 @@ def soak(nursery: Nursery, folder: Path, seconds: float, seed: int) -> Soak:
 
 
 def watch(processes: dict[str, int], seconds: float) -> list[Memory]:
-    """Sample the resident memory of these processes twice a second."""
+    """Sample the resident memory of these processes twice a second. StageError where one ends before its time: then it
+    is not known whether it would have stayed flat (a simulator that has played all of its users needs more of them).
+    """
     found = [Memory(name) for name in processes]
     begun = time.monotonic()
     while (now := time.monotonic() - begun) < seconds:
         for one, pid in zip(found, processes.values(), strict=True):
             one.seconds.append(now)
-            one.bytes.append(int(psutil.Process(pid).memory_info().rss))
+            try:
+                one.bytes.append(int(psutil.Process(pid).memory_info().rss))
+            except psutil.NoSuchProcess:
+                raise StageError(f"the {one.name} ended after {now:.0f} of the {seconds:g} s of the soak") from None
         time.sleep(0.5)
     return found

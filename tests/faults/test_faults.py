@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +21,8 @@ from tests.faults.brokers import KafkaBrokers
 from tests.faults.chance import Chance
 from tests.faults.proxy import TcpProxy
 from tests.faults.scenes import Ground, Outcome
-from tests.faults.soak import Memory
+from tests.faults.soak import Memory, watch
+from tests.faults.stage import StageError
 from tests.faults.truth import RunSize, Truth, judge
 from tests.faults.truth import play as truth_of
 from tests.faults.victim import SINK_MOMENTS
@@ -145,6 +148,13 @@ def closed(port: int) -> bool:
             return at_end(client)
     except ConnectionError:
         return True
+
+
+def test_a_process_that_ends_before_its_soak_is_told() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as brief:
+        brief.wait()
+    with pytest.raises(StageError, match="the simulator ended after 0 of the 60 s of the soak"):
+        watch({"simulator": brief.pid}, 60)
 
 
 def test_the_proxy_passes_stalls_and_severs(echo: tuple[str, int]) -> None:
