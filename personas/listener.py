@@ -33,8 +33,8 @@ def addresses(connection: KafkaConnection) -> list[tuple[str, int]]:
     found = []
     for address in connection.servers.split(","):
         host, _, port = address.strip().rpartition(":")
-        if not host or not port.isdigit():
-            hint = "Write HOST:PORT, with commas between several."
+        if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port[:6]) < 65_536:
+            hint = "Write HOST:PORT, the port from 1 to 65535, with commas between several."
             raise BrokerError(f"{address.strip()!r} is not the address of a Kafka broker.", hint=hint)
         found.append((host.strip("[]"), int(port)))
     return found

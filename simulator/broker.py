@@ -22,6 +22,7 @@ import subprocess
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -108,6 +109,28 @@ class EmbeddedBroker:
             return ""
         self._log.seek(max(0, self._log.seek(0, os.SEEK_END) - 2000))
         return self._log.read().decode(errors="replace").strip()
+
+    def check(self) -> None:
+        """BrokerError where the broker has died, and its topics with it: nobody needs to wait for it."""
+        if self._process is None or self.alive:
+            return
+        code = self._process.returncode
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        words = f": {self.output}" if self.output else ""
+        raise BrokerError(
+            f"The embedded broker at {self.bootstrap_servers} died ({how}), and its topics with it{words}.",
+            hint="It keeps everything in memory: was there enough? What a sink has stored is safe. The same command "
+            "plays the run again and stores what is missing; for large runs give --bootstrap-servers of a Kafka.",
+        )
+
+    @contextlib.contextmanager
+    def explaining(self) -> Iterator[None]:
+        """What fails while inside because the broker has died is told as that."""
+        try:
+            yield
+        except BrokerError:
+            self.check()
+            raise
 
     def start(self) -> EmbeddedBroker:
         """Start the broker and return when it answers Metadata requests under its own cluster id.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from personas.errors import BrokerError, ControlError, SettingsError
+from personas.errors import ControlError, SettingsError
 from personas.logs import setup_logging
 from simulator.broker import EmbeddedBroker
 from simulator.interruption import signals_to
@@ -44,7 +44,7 @@ def simulate_command(pack_name: str, options: RunOptions, shard: str, settings: 
     else:
         with EmbeddedBroker() as broker:
             print_note(f"embedded broker at {broker.bootstrap_servers} (in memory: its topics end with this process)")
-            with progress_of(order) as report:
+            with progress_of(order) as report, broker.explaining():
                 memory = lambda: broker.memory_bytes  # noqa: E731 - a reading, not a value
                 run = run_order(order, settings, broker.connection, report=report, memory_bytes=memory)
             print_outcome(run, json_output)
@@ -70,8 +70,7 @@ def wait_for_signal(broker: EmbeddedBroker) -> None:
     stop = threading.Event()
     with signals_to(stop):
         while not stop.wait(1.0):
-            if not broker.alive:
-                raise BrokerError(f"the embedded broker at {broker.bootstrap_servers} died, and its topics with it")
+            broker.check()
 
 
 CONTROL_FORMS: dict[str, dict[str, Any]] = {

@@ -18,7 +18,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ MEGABYTE = 1_000_000
 def up_command(pack_name: str, options: RunOptions, store: Path, port: int, settings: SimulatorSettings) -> None:
     """Everything from `pack_name` to `store`; prints the sink's summary at the end."""
     setup_logging(settings.log_format, "warning" if settings.log_level == "info" else settings.log_level)
+    begun = datetime.now(UTC)
     wanted, json_output = run_of(pack_name, options, settings), options.json_output
     run_id = wanted[1].run_id
     stop = threading.Event()
@@ -55,10 +57,11 @@ def up_command(pack_name: str, options: RunOptions, store: Path, port: int, sett
             connection = broker.connection
         print_note(f"{run_id}: Kafka at {connection.bootstrap_servers}, store {store}")
         print_note(f"ask while it runs: dayone sql --store {shlex.quote(str(store))}")
-        words = ["--store", str(store), "--run", run_id, *(["--json"] if json_output else [])]
+        words = ["--store", str(store), "--run", run_id, "--after", begun.isoformat()]
+        words += ["--json"] if json_output else []
         sink = stack.enter_context(sink_process([pack_name, *words], connection, settings, json_output))
         run = _play(order_of(wanted, options, settings), settings, connection, broker, sink, stop)
-        summary = finish_sink(sink)
+        summary = finish_sink(sink, broker)
         memory = broker.memory_bytes if broker else 0
     _conclude(run, summary, memory, settings, json_output)
 
@@ -72,12 +75,15 @@ def _play(
     with progress_of(order) as show:
 
         def report(run: Run) -> None:
-            if sink.poll() is not None:
+            if run.state == "started" and sink.poll() is not None:  # after the end of the run it may be the first
                 raise ended_early(sink)
+            if broker is not None:
+                broker.check()
             show(run)
 
         memory = (lambda: broker.memory_bytes) if broker else (lambda: 0)
-        return run_order(order, settings, connection, report=report, memory_bytes=memory, stop=stop)
+        with broker.explaining() if broker else nullcontext():
+            return run_order(order, settings, connection, report=report, memory_bytes=memory, stop=stop)
 
 
 @contextmanager
@@ -85,7 +91,8 @@ def sink_process(
     words: list[str], connection: KafkaConnection, settings: SimulatorSettings, captured: bool
 ) -> Iterator[subprocess.Popen[bytes]]:
     """`dayone sink` with these words, which ends by itself when the run has ended and everything is stored, and is
-    terminated on an error. What it prints can be read from the process where it is `captured`."""
+    terminated on an error. What it prints can be read from the process where it is `captured`. It has to be told not to
+    wait for the end of an earlier start of the run, which the topics may hold and the store may not."""
     arguments = [
         "sink", *words, "--bootstrap-servers", str(connection.bootstrap_servers), "--until-completed",
         "--summary", "--log-format", settings.log_format,
@@ -116,13 +123,20 @@ def dayone(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "dayone", *arguments]
 
 
-def finish_sink(sink: subprocess.Popen[bytes]) -> bytes:
-    """Wait until the sink has stored everything; what it printed, where that is captured. StoreError when it failed."""
+def finish_sink(sink: subprocess.Popen[bytes], broker: EmbeddedBroker | None = None) -> bytes:
+    """Wait until the sink has stored everything; what it printed, where that is captured. StoreError when it failed,
+    BrokerError when the broker has died: the sink would wait for it to come back, and this one cannot."""
     from rich.console import Console
 
     if Console(stderr=True).is_terminal and sink.stdout is None:
         print_note("storing what is still on the topics ...")
-    printed, _ = sink.communicate()
+    printed: bytes | None = None
+    while sink.returncode is None:
+        with suppress(subprocess.TimeoutExpired):
+            printed, _ = sink.communicate(timeout=1.0)
+            break
+        if broker is not None:
+            broker.check()
     if sink.returncode != 0:
         raise ended_early(sink)
     return printed or b""

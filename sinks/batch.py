@@ -38,6 +38,11 @@ FINAL = frozenset({"completed", "stopped", "failed"})
 KEPT_BYTES = 64 * 1024
 
 
+def covers(positions: Positions, goal: Positions) -> bool:
+    """Whether everything before the offsets of `goal` was read."""
+    return all(positions.get(place, 0) >= after for place, after in goal.items())
+
+
 @dataclass(frozen=True)
 class Messages:
     """Messages of one topic as they came, column by column, in the order of arrival. `headers` gives those of the

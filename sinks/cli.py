@@ -67,13 +67,16 @@ def sink(
     log_format: Annotated[LogFormat | None, typer.Option(help="Log lines for people or machines. [text]")] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error. [info]")] = None,
     run: Annotated[str | None, typer.Option(metavar="RUN", help="The run that --until-completed waits for.")] = None,
+    after: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Ends of runs told before this UTC time are not waited for.")
+    ] = None,
     print_summary: Annotated[bool, typer.Option("--summary", help="Print the summary at the end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The summary as one JSON object for machines.")] = False,
 ) -> None:
     """Keep what is on Kafka: read the topics of PACK into DuckDB until stopped (Ctrl-C drains, and loses nothing)."""
     with told_errors():
         from personas.logs import setup_logging
-        from sinks.settings import load_settings
+        from sinks.settings import load_settings, moment_of
 
         settings = load_settings(
             store=store, kafka_bootstrap_servers=bootstrap_servers, sink_batch_rows=batch_rows,
@@ -86,7 +89,8 @@ def sink(
         from personas.pack import load_pack
         from sinks.runtime import run_sink
 
-        report = run_sink(settings, load_pack(pack), until_completed=until_completed, only_run=run)
+        since = None if after is None else moment_of(after, "--after")
+        report = run_sink(settings, load_pack(pack), until_completed=until_completed, only_run=run, after=since)
         events = report.rows.get("events", 0)
         typer.echo(
             f"{events:,} events in {report.seconds:.1f} s ({report.events_per_second:,.0f}/s), "

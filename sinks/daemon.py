@@ -20,10 +20,11 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from personas.errors import BrokerError
-from sinks.batch import FINAL, Batch, Messages, Partition
+from sinks.batch import FINAL, Batch, Messages, Partition, covers
 from sinks.gather import DEFAULT_BOUNDS, Bounds, Gatherer
 from sinks.ingest import Decoder
 from sinks.report import Report
@@ -62,13 +63,14 @@ class Sink:
         bounds: Bounds = DEFAULT_BOUNDS,
         until_completed: bool = False,
         only_run: str | None = None,
+        after: datetime | None = None,
         on_commit: Callable[[Report], None] = lambda report: None,
     ) -> None:
         self.report = Report()
         self._source, self._decoder, self._store, self._telemetry = source, decoder, store, telemetry
         self._limits = limits
         self._until_completed = until_completed
-        self._only_run = only_run
+        self._only_run, self._after = only_run, after  # ends told before `after` count for nothing
         self._on_commit = on_commit
         self._cluster_id = ""
         self._read: dict[Partition, int] = {}  # decoded, perhaps not committed yet
@@ -83,6 +85,7 @@ class Sink:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_reason = ""
         self._abort = False
+        self._goal: dict[Partition, int] | None = None  # the ends to read up to, once it is to end
         self._shards: dict[str, tuple[int, dict[int, str]]] = {}
         self._last_arrival = 0.0
         self._answering = False
@@ -159,7 +162,7 @@ class Sink:
         behind = sum(self._lag(cluster).values())
         found = await self._in_writer(self._store.run_states, cluster.cluster_id)
         for run_id, (shards, states) in found.items():
-            if behind or not set(states.values()) <= FINAL:
+            if (behind and self._after is None) or not set(states.values()) <= FINAL:
                 self._shards.setdefault(run_id, (shards, {}))[1].update(states)
         await self._source.start(start, self._take, self._fail)
         self._set_ready(True)
@@ -178,7 +181,7 @@ class Sink:
         self.report.messages += sum(map(len, messages))
         for batch in self._gatherer.add(messages, self._read):
             await self._write(batch)
-        if self._gatherer.due():
+        if self._gatherer.due() or self._passed(self._read):
             await self._flush()
 
     async def _flush(self) -> None:
@@ -220,14 +223,17 @@ class Sink:
             for name, count in counts.items():
                 totals[name] = totals.get(name, 0) + count
         for manifest in batch.manifests:
+            if self._after is not None and manifest.updated < self._after:
+                continue
             self._shards.setdefault(manifest.run_id, (manifest.shards, {}))[1][manifest.shard] = manifest.state
-        self._telemetry.committed(batch, committed, now - begun, self._store.size_bytes())
+        size = await self._in_writer(self._store.size_bytes)  # of a lake it is asked by SQL, too
+        self._telemetry.committed(batch, committed, now - begun, size)
         if batch.dead_letters:
             log.warning("%d messages became dead letters", len(batch.dead_letters),
                         extra={"reasons": sorted({letter.reason for letter in batch.dead_letters})})  # fmt: skip
         await self._acknowledge(batch)
         self._on_commit(report)
-        if self._until_completed and any(manifest.state in FINAL for manifest in batch.manifests):
+        if self._passed(self._kept) or any(manifest.state in FINAL for manifest in batch.manifests):
             self._wake.set()  # it may be time to end: no need to wait for the next look
 
     async def _acknowledge(self, batch: Batch) -> None:
@@ -253,24 +259,22 @@ class Sink:
 
     async def _watch(self) -> None:
         """Look at the lag now and then, until it is time to end."""
-        goal: dict[Partition, int] | None = None
         deadline = 0.0
         while self._error is None and not self._abort:
             self._wake.clear()  # what was asked for so far is seen below; what is asked for from here on wakes again
             # Both before looking, so that what was on the topics when they came true is below the ends that are seen.
             runs_final, stopping = await self._runs_final(), bool(self._stop_reason)
+            ending = stopping or (self._until_completed and runs_final)
+            if ending and await self._arrived():  # at ends that were seen before: no need to ask for them again
+                return
             cluster = await self._look()
-            if cluster is not None and (cluster.exact or self._idle()):
-                if stopping:
-                    goal = goal or cluster.ends
-                elif not (self._until_completed and runs_final):
-                    goal = None
-                else:
-                    goal = cluster.ends
-                if goal is not None and await self._reached(goal):
-                    self.report.drained = True
+            if cluster is None or not ending:
+                self._goal = None
+            elif cluster.exact or self._idle():
+                self._goal = (self._goal if stopping else None) or cluster.ends
+                if await self._arrived():
                     return
-            if self._gatherer.due() or (goal is not None and covers(self._read, goal)):
+            if self._gatherer.due() or self._passed(self._read):
                 await self._flush()
             if self._stop_reason:
                 deadline = deadline or time.monotonic() + self._limits.drain_seconds
@@ -278,6 +282,15 @@ class Sink:
                     log.warning("stopping with messages left on the topics: the time to drain them is over")
                     return
             await self._sleep()
+
+    def _passed(self, positions: dict[Partition, int]) -> bool:
+        """Whether there is a goal to end at, and these positions are there."""
+        return self._goal is not None and covers(positions, self._goal)
+
+    async def _arrived(self) -> bool:
+        """Whether there is a goal to end at, and all below it is kept."""
+        self.report.drained = self._goal is not None and await self._reached(self._goal)
+        return self.report.drained
 
     async def _runs_final(self) -> bool:
         """Whether there is a run, and all shards of every run (or of the only one that is waited for) have ended."""
@@ -330,14 +343,8 @@ class Sink:
         await self._settle()
 
     def _lag(self, cluster: Cluster) -> dict[Partition, int]:
-        ends = cluster.ends
-        return {place: max(0, ends[place] - kept) for place, kept in self._kept.items() if place in ends}
+        return {place: max(0, end - self._kept[place]) for place, end in cluster.ends.items() if place in self._kept}
 
     def _set_ready(self, ready: bool) -> None:
         self._answering = ready
         self._telemetry.ready.set(ready)
-
-
-def covers(positions: dict[Partition, int], goal: dict[Partition, int]) -> bool:
-    """Whether everything before the offsets of `goal` was read."""
-    return all(positions.get(place, 0) >= after for place, after in goal.items())

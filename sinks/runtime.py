@@ -11,6 +11,7 @@ import gc
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,6 +45,7 @@ def run_sink(
     *,
     until_completed: bool = False,
     only_run: str | None = None,
+    after: datetime | None = None,
     handle_signals: bool = True,
     on_start: Callable[[Sink], None] = lambda sink: None,
     on_commit: Callable[[Report], None] = lambda report: None,
@@ -52,7 +54,7 @@ def run_sink(
     `on_commit` is called after each transaction. Raises what Sink.run, Store.open and HealthServer.start raise.
     """
     _calm_collector()
-    return asyncio.run(_run(settings, pack, until_completed, only_run, handle_signals, on_start, on_commit))
+    return asyncio.run(_run(settings, pack, until_completed, only_run, after, handle_signals, on_start, on_commit))
 
 
 def _calm_collector() -> None:
@@ -68,6 +70,7 @@ async def _run(
     pack: Pack,
     until_completed: bool,
     only_run: str | None,
+    after: datetime | None,
     handle_signals: bool,
     on_start: Callable[[Sink], None],
     on_commit: Callable[[Report], None],
@@ -96,7 +99,7 @@ async def _run(
             kind = partial(SharingSink, group=KafkaGroup(settings.connection, decoder.topics, group))
         sink = kind(
             source, decoder, store, telemetry, limits=limits, bounds=bounds, until_completed=until_completed,
-            only_run=only_run, on_commit=on_commit,
+            only_run=only_run, after=after, on_commit=on_commit,
         )  # fmt: skip
         server = HealthServer(
             telemetry.render, lambda: sink.ready, host=settings.metrics_host, port=settings.sink_metrics_port,

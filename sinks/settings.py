@@ -5,6 +5,7 @@ Every setting is an environment variable `DAYONE_...`; options of the command li
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,3 +79,12 @@ def load_settings(**overrides: Any) -> SinkSettings:
         return SinkSettings(**given)
     except ValidationError as error:
         raise SettingsError(describe_faults(error, SinkSettings, given)) from None
+
+
+def moment_of(text: str, option: str) -> datetime:
+    """An ISO date or time given as an option, UTC unless it says otherwise. SettingsError where it is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(f"{option}: found {text!r}, expected a time such as 2026-01-31T08:00Z.") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment

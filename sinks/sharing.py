@@ -13,11 +13,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from datetime import datetime
 from typing import Any
 
 from personas.errors import BrokerError
-from sinks.batch import FINAL, Batch, Partition
-from sinks.daemon import Sink, covers
+from sinks.batch import FINAL, Batch, Partition, covers
+from sinks.daemon import Sink
 from sinks.group import Group
 from sinks.mishaps import Fenced
 from sinks.source import Cluster
@@ -146,7 +147,11 @@ class SharingSink(Sink):
         if not self._until_completed or self._lags():
             return False
         states = await self._run_states()
-        told = await self._in_writer(self._store.run_updates, self._cluster_id) if self._old_runs else {}
+        told = {}
+        if self._old_runs or self._after is not None:
+            told = await self._in_writer(self._store.run_updates, self._cluster_id)
+        if (after := self._after) is not None:
+            states = {run: state for run, state in states.items() if datetime.fromisoformat(told[run]) >= after}
         for run in [run for run, update in self._old_runs.items() if run in self._shards or told.get(run) != update]:
             del self._old_runs[run]
         waited_for = [state for run, state in states.items() if run not in self._old_runs]

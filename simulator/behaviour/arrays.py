@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,14 +30,23 @@ def save_arrays(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     beside.replace(path)
 
 
+def read_arrays(path: Path) -> Arrays:
+    """What `save_arrays` wrote. OSError where it is not there; ValueError where it is damaged or something else."""
+    with path.open("rb") as file:
+        try:
+            with np.load(file, allow_pickle=False) as stored:
+                return {name: stored[name] for name in stored.files}
+        except Exception as error:  # archive, compression, headers: each of them is read with errors of its own
+            raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
 def load_arrays(path: Path) -> Arrays:
-    """Read what `save_arrays` wrote. StudentError when the file is missing, cut off or something else."""
+    """Like `read_arrays`, for what is a student's: StudentError when the file is missing, cut off or something else."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        return read_arrays(path)
     except FileNotFoundError:
         raise StudentError(f"there is no file {path}", hint="Make it with: dayone teach PACK --out DIR") from None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError) as error:
         hint = "It is damaged or was not written by Dayone: remove its folder and make it again."
         raise StudentError(f"{path} cannot be read as arrays ({error})", hint=hint) from None
 

@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import json
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from personas.errors import TwinError
 from personas.provenance import dayone_version
+from simulator.behaviour.arrays import read_arrays, save_arrays
 from simulator.twins.ancestry import Ancestry
 from simulator.twins.model import FORMAT, FitOptions, TwinModel
 
@@ -93,7 +92,7 @@ def save(model: TwinModel, lineage: Lineage, folder: Path) -> None:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as made:
             part = Path(made) / "model"
             part.mkdir()
-            np.savez_compressed(part / ARRAYS, allow_pickle=False, **model.arrays)
+            save_arrays(part / ARRAYS, model.arrays)
             words = {name: list(each) for name, each in model.words.items()}
             (part / WORDS).write_text(json.dumps(words, ensure_ascii=False) + "\n", "utf-8")
             (part / LINEAGE).write_text(lineage.model_dump_json(indent=2) + "\n", "utf-8")
@@ -111,21 +110,11 @@ def load(folder: Path) -> tuple[TwinModel, Lineage]:
         raise TwinError(f"{folder}: found {found}, expected a folder made by `dayone fit`.", hint=_HINT)
     try:
         lineage = read_lineage(folder)
-        with (folder / ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            found_arrays = {name: arrays[name] for name in arrays.files}
+        arrays = read_arrays(folder / ARRAYS)
         words = {name: tuple(each) for name, each in json.loads((folder / WORDS).read_text("utf-8")).items()}
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        EOFError,
-        zipfile.BadZipFile,
-        zipfile.error,
-        AttributeError,
-        TypeError,
-    ) as error:
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise TwinError(f"{folder}: the model is damaged: {type(error).__name__}: {error}.", hint=_HINT) from error
-    model = TwinModel(found_arrays, words, lineage.facts)
+    model = TwinModel(arrays, words, lineage.facts)
     if model.fingerprint != lineage.fingerprint:
         raise TwinError(
             f"{folder}: the model is not what was fitted: its fingerprint is {model.fingerprint[:12]}, and its lineage "

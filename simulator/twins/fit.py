@@ -61,8 +61,17 @@ def fit(
 ) -> TwinModel:  # fmt: skip
     """The model of a log, and of what `teachers` add to it where it is small (see `posterior`). `progress` is told what
     is being done and the share (0 to 1) that is done."""
+    from threadpoolctl import threadpool_limits
+
     if options.epsilon is not None:
         raise TwinError("this model carries no noise yet.", hint="Fit without --epsilon; --k holds.")
+    with threadpool_limits(1):  # on a busy machine threads of small products wait for one another: five times the work
+        return _fitted(table, options, progress, teachers)
+
+
+def _fitted(
+    table: pa.Table, options: FitOptions, progress: Progress, teachers: Mapping[str, Log] | None
+) -> TwinModel:  # fmt: skip
     progress("reading", 0.0)
     whole = in_order(log_of(table))
     log, names, dropped = thinned(whole, options.k, min(options.k, options.item_names))

@@ -24,6 +24,11 @@ LETTER_BYTES = 900 * 1024
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
+def _is_number(text: str) -> bool:
+    """Whether a text is a number that Kafka and the database know: a header may have been written by anybody."""
+    return text.isascii() and text.isdigit() and len(text) < 19
+
+
 class Place(NamedTuple):
     """Where a letter comes from, which is also its name."""
 
@@ -38,7 +43,7 @@ class Place(NamedTuple):
     def parse(cls, text: str) -> Place:
         """`<topic>/<partition>/<offset>` as a place; SettingsError where it is something else."""
         topic, *numbers = text.split("/")
-        if topic and len(numbers) == 2 and all(part.isascii() and part.isdigit() for part in numbers):
+        if topic and len(numbers) == 2 and all(map(_is_number, numbers)):
             return cls(topic, int(numbers[0]), int(numbers[1]))
         raise SettingsError(
             f"LETTER: found {text!r}, expected <topic>/<partition>/<offset>, such as dayone.shop.events/0/12.",
@@ -130,7 +135,7 @@ def letter_of(key: bytes | None, value: bytes | None, headers: Headers) -> Lette
     return Letter(
         place, said.get(contract.REASON, ""), said.get(contract.DETAIL, ""), _moment(said.get(contract.RECEIVED, "")),
         key, value, own, said.get(contract.CONSUMER_GROUP, ""),
-        int(true_bytes) if true_bytes.isdecimal() else None if value is None else len(value),
+        int(true_bytes) if _is_number(true_bytes) else None if value is None else len(value),
         tuple(part for name, part in parts if name in said),
     )  # fmt: skip
 
@@ -203,7 +208,7 @@ def moment_of(text: str, now: Callable[[], datetime]) -> datetime:
     """`30m`, `2h` or `7d` ago, or an ISO date or time (UTC unless it says otherwise); SettingsError otherwise."""
     number, unit = text[:-1], text[-1:]
     try:
-        if unit in _UNITS and number.isascii() and number.isdigit():
+        if unit in _UNITS and _is_number(number):
             return now() - timedelta(seconds=int(number) * _UNITS[unit])
     except OverflowError:
         pass

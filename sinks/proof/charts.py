@@ -7,12 +7,17 @@ screen reader reads. Colours are of equal contrast and never the only difference
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 _WIDTH, _HEIGHT = 640, 240
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 36
+_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 28, 12, 36
+#: The width of charts that fit a phone, and how far lines that meet in a place stand apart.
+_SLIM, _APART = 420, 3
+#: Lines of at most so many points show each of them.
+_MARKED = 12
 _STYLES = (("#0b5cad", ""), ("#b34700", "6 3"), ("#2d6a2d", "2 3"), ("#6b2f8a", "9 3 2 3"), ("#555555", "1 2"))
 
 
@@ -46,7 +51,7 @@ def lines(
     ends = [end for points in spans.values() for _, low, up in points for end in (low, up)]
     wide = _Scale(min(a for a, _ in every), max(a for a, _ in every), _LEFT, _WIDTH - _RIGHT)
     tops = [*(b for _, b in every), *ends]
-    high = _Scale(min(0.0, *tops), max(tops), _HEIGHT - _BOTTOM, _TOP)
+    high = _Scale(min(0.0, *tops), max(tops), _HEIGHT - _BOTTOM, _TOP).whole()
     places = labels or {number: f"{number:g}" for number in wide.ticks()}
     parts = [_grid(high), *(
         f'<text x="{wide(at):.1f}" y="{_HEIGHT - 20}" text-anchor="middle">{escape(text)}</text>'
@@ -54,12 +59,18 @@ def lines(
     )]  # fmt: skip
     for place, (_, points) in enumerate(known.items()):
         colour, dashes = _STYLES[place % len(_STYLES)]
-        path = " ".join(f"{'M' if not k else 'L'}{wide(a):.1f} {high(b):.1f}" for k, (a, b) in enumerate(points))
+        aside = _APART * (place - (len(known) - 1) / 2) if len(points) <= _MARKED else 0.0
+        path = " ".join(
+            f"{'M' if not k else 'L'}{wide(a) + aside:.1f} {high(b):.1f}" for k, (a, b) in enumerate(points)
+        )
         parts.append(f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dashes}"/>')
-        if len(points) <= 12:
-            parts += [f'<circle cx="{wide(a):.1f}" cy="{high(b):.1f}" r="3" fill="{colour}"/>' for a, b in points]
+        if len(points) <= _MARKED:
+            parts += [
+                f'<circle cx="{wide(a) + aside:.1f}" cy="{high(b):.1f}" r="3" fill="{colour}"/>' for a, b in points
+            ]
         parts += [
-            f'<line x1="{wide(a):.1f}" y1="{high(low):.1f}" x2="{wide(a):.1f}" y2="{high(up):.1f}" stroke="{colour}"/>'
+            f'<line x1="{wide(a) + aside:.1f}" y1="{high(low):.1f}" x2="{wide(a) + aside:.1f}" y2="{high(up):.1f}" '
+            f'stroke="{colour}"/>'
             for a, low, up in spans.get(list(known)[place], ())
         ]
     told = "; ".join(f"{name}: {points[0][1]:.3g} to {points[-1][1]:.3g}" for name, points in known.items())
@@ -70,7 +81,8 @@ def bars(title: str, labels: Sequence[str], series: Mapping[str, Sequence[float]
     """Groups of bars: one group for each label, one bar in it for each series."""
     if not labels or not series:
         return ""
-    high = _Scale(0.0, max(max(values, default=0) for values in series.values()) or 1.0, _HEIGHT - _BOTTOM, _TOP)
+    top = max(max(values, default=0) for values in series.values()) or 1.0
+    high = _Scale(0.0, top, _HEIGHT - _BOTTOM, _TOP).whole()
     room = (_WIDTH - _LEFT - _RIGHT) / len(labels)
     thick = room * 0.8 / len(series)
     parts = [_grid(high)]
@@ -97,11 +109,11 @@ def bars(title: str, labels: Sequence[str], series: Mapping[str, Sequence[float]
 
 
 def intervals(title: str, marks: Sequence[Mark], *, x: str) -> str:
-    """Values with their intervals, one row each; a hollow diamond where a fresh real sample is."""
+    """Values with their intervals, one row each below its label; a hollow diamond where a fresh real sample is."""
     if not marks:
         return ""
-    left, row, low, high = 300, 24, -0.25, 1.25
-    scale = _Scale(low, high, left, _WIDTH - _RIGHT)
+    row, low, high = 40, -0.25, 1.25
+    scale = _Scale(low, high, 0, _SLIM)
     bottom = _TOP + row * len(marks)
     parts = []
     for number in (0.0, 0.5, 1.0):
@@ -110,24 +122,22 @@ def intervals(title: str, marks: Sequence[Mark], *, x: str) -> str:
         parts.append(f'<text x="{at:.1f}" y="{bottom + 14}" text-anchor="middle">{number:g}</text>')
     told = []
     for place, mark in enumerate(marks):
-        y = _TOP + row * (place + 0.5)
-        parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{escape(mark.label)}</text>')
+        y = _TOP + row * place + 28
+        parts.append(f'<text class="over" x="2" y="{y - 14}">{escape(mark.label)}</text>')
         if mark.low is not None and mark.high is not None:
             ends = [scale(min(max(each, low), high)) for each in (mark.low, mark.high)]
             parts.append(
-                f'<line x1="{ends[0]:.1f}" y1="{y:.1f}" x2="{ends[1]:.1f}" y2="{y:.1f}" stroke="#0b5cad" '
-                'stroke-width="3"/>'
+                f'<line x1="{ends[0]:.1f}" y1="{y}" x2="{ends[1]:.1f}" y2="{y}" stroke="#0b5cad" stroke-width="3"/>'
             )
         at = scale(min(max(mark.value, low), high))
-        parts.append(f'<circle cx="{at:.1f}" cy="{y:.1f}" r="5" fill="#0b5cad"/>')
+        parts.append(f'<circle cx="{at:.1f}" cy="{y}" r="5" fill="#0b5cad"/>')
         if mark.floor is not None:
             there = scale(min(max(mark.floor, low), high))
             parts.append(
-                f'<path d="M{there:.1f} {y - 6:.1f} l6 6 l-6 6 l-6 -6 z" fill="none" stroke="#b34700" '
-                'stroke-width="2"/>'
+                f'<path d="M{there:.1f} {y - 6} l6 6 l-6 6 l-6 -6 z" fill="none" stroke="#b34700" stroke-width="2"/>'
             )
         told.append(f"{mark.label} {mark.value:.3g}")
-    return _figure(title, "; ".join(told), parts, bottom + 36, x=x, y="", names=[])
+    return _figure(title, "; ".join(told), parts, bottom + 24, x=x, y="", names=[], width=_SLIM)
 
 
 class _Scale:
@@ -135,14 +145,30 @@ class _Scale:
 
     def __init__(self, low: float, high: float, begin: float, end: float) -> None:
         self.low, self.high = low, high if high > low else low + 1.0
-        self._begin, self._end = begin, end
+        self._begin, self._end, self._step = begin, end, _step_of(self.high - self.low)
 
     def __call__(self, number: float) -> float:
         return self._begin + (number - self.low) / (self.high - self.low) * (self._end - self._begin)
 
+    def whole(self) -> _Scale:
+        """The scale from a round number to a round number."""
+        step = self._step
+        low, high = math.floor(self.low / step + 1e-9) * step, math.ceil(self.high / step - 1e-9) * step
+        wider = _Scale(low, high, self._begin, self._end)
+        wider._step = step
+        return wider
+
     def ticks(self) -> list[float]:
-        step = (self.high - self.low) / 4
-        return [self.low + step * k for k in range(5)]
+        """Round numbers on the scale."""
+        first, last = math.ceil(self.low / self._step - 1e-9), math.floor(self.high / self._step + 1e-9)
+        return [round(self._step * number, 12) for number in range(first, last + 1)]
+
+
+def _step_of(span: float) -> float:
+    """The least of 1, 2, 2.5, 5 and 10, times a power of ten, of which six or fewer make the span."""
+    least = span / 6
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(power * size for size in (1, 2, 2.5, 5, 10, 20) if power * size >= least * 0.999)
 
 
 def _grid(high: _Scale) -> str:
@@ -153,7 +179,10 @@ def _grid(high: _Scale) -> str:
     )
 
 
-def _figure(title: str, told: str, parts: Sequence[str], height: float, *, x: str, y: str, names: Sequence[str]) -> str:
+def _figure(
+    title: str, told: str, parts: Sequence[str], height: float, *, x: str, y: str, names: Sequence[str],
+    width: int = _WIDTH,
+) -> str:  # fmt: skip
     """A figure with its drawing, its legend, and its numbers for those who do not see it."""
     legend = "".join(
         f'<span class="key"><svg width="28" height="10" aria-hidden="true"><line x1="0" y1="5" x2="28" y2="5" '
@@ -164,6 +193,7 @@ def _figure(title: str, told: str, parts: Sequence[str], height: float, *, x: st
     axes = ", ".join(escape(text) for text in (f"across: {x}" if x else "", f"up: {y}" if y else "") if text)
     return (
         f"<figure><figcaption>{escape(title)}{f' <small>({axes})</small>' if axes else ''} {legend}</figcaption>"
-        f'<svg role="img" viewBox="0 0 {_WIDTH} {height:.0f}"><title>{escape(title)}</title>'
-        f"<desc>{escape(told)}</desc>{''.join(parts)}</svg></figure>"
+        f'<div class={"wide" if width > _SLIM else "slim"}><svg role="img" viewBox="0 0 {width} {height:.0f}">'
+        f"<title>{escape(title)}</title>"
+        f"<desc>{escape(told)}</desc>{''.join(parts)}</svg></div></figure>"
     )

@@ -21,7 +21,9 @@ text-align:left;vertical-align:top}td.n,th.n{text-align:right;font-variant-numer
 figure{margin:1.2rem 0}figcaption{font-weight:600}svg{width:100%;height:auto;font:12px system-ui,sans-serif}
 .key{font-weight:400;margin-left:1rem;white-space:nowrap}.key svg{width:28px;vertical-align:middle;margin-right:.3rem}
 .words{border-left:6px solid #0b5cad;background:#eef4fb;padding:.6rem 1rem}.no{border-color:#b34700;background:#fdf1e7}
-.wide{overflow-x:auto}small{font-weight:400;color:#555}dt{font-weight:600}dd{margin:0 0 .6rem 1rem}
+.wide{overflow-x:auto}.wide table{min-width:44rem}.wide svg{min-width:34rem;max-width:54rem}.slim svg{max-width:36rem}
+.over{paint-order:stroke;stroke:#fff;stroke-width:4px}h1,p,li{overflow-wrap:anywhere}
+small{font-weight:400;color:#555}dt{font-weight:600}dd{margin:0 0 .6rem 1rem}
 """
 _QUESTIONS = {
     "utility": ("Is it useful?", "A model that learns from it, judged on real people: 1 is like real data, 0 a guess."),
@@ -148,14 +150,14 @@ def _gates(gates: Sequence[Judged]) -> str:
     if not gates:
         return ""
     rows = "".join(
-        f"<tr><th scope=row>{escape(gate.metric)}</th><td>{escape(gate.rule)}</td>"
-        f"<td class=n>{_number(gate.threshold)}</td><td class=n>{_interval(gate.value) or escape(gate.why)}</td>"
-        f"<td>{'passed' if gate.passed else 'FAILED'}</td></tr>"
+        f"<tr><th scope=row>{escape(gate.metric)}</th><td>{'passed' if gate.passed else '<strong>FAILED</strong>'}</td>"
+        f"<td class=n>{_interval(gate.value) or escape(gate.why)}</td><td class=n>{_number(gate.threshold)}</td>"
+        f"<td>{escape(gate.rule)}</td></tr>"
         for gate in gates
     )
     return (
         "<h2>Gates</h2><div class=wide><table><caption>What this data had to reach</caption><tr><th scope=col>Measure"
-        "<th scope=col>Rule<th scope=col class=n>Bound<th scope=col class=n>Found<th scope=col>Verdict</tr>"
+        "<th scope=col>Verdict<th scope=col class=n>Found<th scope=col class=n>Bound<th scope=col>Rule</tr>"
         f"{rows}</table></div>"
     )
 

@@ -33,10 +33,11 @@ def curves_of(proof: Proof) -> str:
         text += _told(proof.collapse_said) + _drawn(proof.collapse, "generation")
     if text:
         text += (
-            f"<p><small>Checked: {escape(proof.checked)}. In brackets 95 % bootstrap intervals over the users of the "
+            f"<p><small>{escape(proof.checked.capitalize())}. Ranges are 95 % bootstrap intervals over the users of "
         )
-        text += f"hold-out ({proof.replicates} replicates, seed {proof.seed}); one sample from each model, so how the "
-        text += "models themselves vary is not in them.</small></p>"
+        text += f"the hold-out ({proof.replicates} replicates, seed {proof.seed}). Of each generation's model several "
+        text += "samples are judged, and how they vary is in the interval; from day zero to day N there is one sample "
+        text += "from each model. How models of another seed would vary is in none of them.</small></p>"
     return text
 
 

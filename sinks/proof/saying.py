@@ -49,8 +49,8 @@ def beginning(lines: Sequence[Curve], synthetic: str) -> list[str]:
 
 
 def losing(lines: Sequence[Curve], gains: Sequence[Gain]) -> list[str]:
-    """What each strategy lost from the first model to the last, by task, and of the coverage of the tail."""
-    said = []
+    """What each strategy lost from the first model to the last: in short, by task, and of the coverage of the tail."""
+    said = _fallen(gains)
     for line in lines:
         first, last = line.points[1], line.points[-1]
         strategy = line.name.split()[0]
@@ -70,6 +70,20 @@ def losing(lines: Sequence[Curve], gains: Sequence[Gain]) -> list[str]:
                     f"{one:.3f} to {other:.3f}, {_percent(other - one, one)} of it."
                 )
     return said
+
+
+def _fallen(gains: Sequence[Gain]) -> list[str]:
+    """The loss of all tasks in a sentence."""
+    parts = []
+    for strategy, words in (
+        ("accumulate", "learning from the core and all before it"), ("replace", "learning from the last one alone"),
+    ):  # fmt: skip
+        mine = [gain for gain in gains if gain.line == strategy]
+        lost = [gain.task for gain in mine if (gain.value.high or 0) < 0]
+        if mine:
+            some = f"{_listed(lost)} can be told to lose skill" if lost else "no task can be told to lose skill"
+            parts.append(f"{words} ({strategy}), {some}")
+    return [f"By generation {gains[-1].label}: {'; '.join(parts)}."] if parts else []
 
 
 def silent(unjudged: Mapping[str, str]) -> list[str]:

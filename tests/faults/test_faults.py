@@ -16,12 +16,13 @@ from pathlib import Path
 
 import pytest
 
+from personas.pack import load_pack
 from tests.faults import scenes
 from tests.faults.brokers import KafkaBrokers
 from tests.faults.chance import Chance
 from tests.faults.proxy import TcpProxy
 from tests.faults.scenes import Ground, Outcome
-from tests.faults.soak import Memory, watch
+from tests.faults.soak import PACK, Memory, stayers, watch
 from tests.faults.stage import StageError
 from tests.faults.truth import RunSize, Truth, judge
 from tests.faults.truth import play as truth_of
@@ -177,3 +178,11 @@ def test_the_proxy_passes_stalls_and_severs(echo: tuple[str, int]) -> None:
         with socket.create_connection(("127.0.0.1", proxy.port), timeout=5) as client:
             client.sendall(b"four")
             assert client.recv(10) == b"four"
+
+
+def test_the_users_of_a_soak_stay(tmp_path: Path) -> None:
+    """Its pack is the shop's in all but the churn of its personas."""
+    shop, pack = load_pack(PACK), load_pack(stayers(tmp_path))
+    assert any(persona.churn for persona in shop.personas)
+    assert pack.personas == tuple(persona.model_copy(update={"churn": 0.0}) for persona in shop.personas)
+    assert pack.product == shop.product

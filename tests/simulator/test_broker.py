@@ -14,10 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from personas.errors import BrokerError, PortError
+from personas.errors import BrokerError, DeliveryError, PortError
 from personas.topics import TopicSpec
 from simulator.broker import EmbeddedBroker, broker_program, free_port
 from simulator.topic_admin import cluster_id_of, provision
+from simulator.up import finish_sink
 
 pytestmark = pytest.mark.kafka
 
@@ -134,6 +135,25 @@ def test_death_of_the_broker_shows() -> None:
         assert broker.memory_bytes == 0
         assert guardian is not None
         assert guardian.poll() is not None
+
+
+def test_nobody_waits_for_a_broker_that_has_died() -> None:
+    """It cannot come back, so neither the sink of `dayone up` is waited for, nor is it said that it might."""
+    with EmbeddedBroker() as broker:
+        assert broker._process is not None
+        with pytest.raises(DeliveryError), broker.explaining():
+            raise DeliveryError("something else")
+        os.kill(broker._process.pid, signal.SIGKILL)
+        assert until(lambda: not broker.alive)
+        with pytest.raises(BrokerError, match=r"died \(signal 9\)") as caught, broker.explaining():
+            raise DeliveryError("no answer", hint="When the broker is well again, repeat the same command.")
+        assert "plays the run again" in caught.value.hint
+        with subprocess.Popen(["sleep", "60"], stdout=subprocess.PIPE) as sink:
+            try:
+                with pytest.raises(BrokerError, match="died"):
+                    finish_sink(sink, broker)
+            finally:
+                sink.kill()
 
 
 def test_interrupt_from_the_terminal_does_not_reach_it() -> None:

@@ -139,14 +139,15 @@ def other_records(number: int, run: str = RUN_ID) -> dict[str, list[Record]]:
 
 
 def manifest(
-    state: str = "completed", shard: int = 0, shards: int = 1, product: str = PRODUCT, seed: int = 1
+    state: str = "completed", shard: int = 0, shards: int = 1, product: str = PRODUCT, seed: int = 1,
+    updated: str = "2026-11-01T00:00:00Z",
 ) -> Record:
     identity = RunIdentity(
         product=product, product_version=1, pack_fingerprint="f1", seed=seed, users=10, start="2026-01-01T00:00:00Z"
     )  # type: ignore[arg-type]
     body = RunManifest(
         run_id=identity.run_id, identity=identity, state=state, shard=shard, shards=shards, days=1,
-        dayone_version="0", updated="2026-11-01T00:00:00Z", virtual_time="2026-01-02T00:00:00Z",
+        dayone_version="0", updated=updated, virtual_time="2026-01-02T00:00:00Z",
     )  # type: ignore[arg-type]  # fmt: skip
     data = json.loads(body.model_dump_json())
     raw = message(RUN, body.key, body.key, data, run=body.run_id, source=f"/dayone/{product}")

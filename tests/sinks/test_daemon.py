@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from personas.errors import BrokerError, DeliveryError, StoreError
+from personas.errors import DeliveryError, StoreError
 from personas.topics import RUNS
-from sinks import daemon
-from sinks.batch import DeadLetter
+from sinks.batch import Batch, DeadLetter
 from sinks.daemon import Limits, Sink
 from sinks.gather import Bounds
 from sinks.ingest import Decoder
 from sinks.report import Report
 from sinks.source import Cluster, MemorySource
-from sinks.store import MEMORY, Store
+from sinks.store import MEMORY, Committed, Store
 from sinks.telemetry import Telemetry
 from sinks.vocabulary import vocabulary_of
 from tests.sinks.making import (
@@ -28,38 +26,11 @@ from tests.sinks.making import (
     SESSIONS,
     USERS,
     events,
-    everything,
     manifest,
     session_events,
     tiny_pack,
 )
-
-QUICK = Limits(connect_seconds=0.1, drain_seconds=0.2, look_seconds=0.01)
-
-
-def source_with(sessions: int = 5, *extra: tuple[bytes, bytes]) -> MemorySource:
-    source = MemorySource(batch_rows=7)
-    for topic, records in everything(sessions):
-        source.append(topic, 0, *records)
-        source.append(topic, 1)
-    source.append(RUNS, 0, *extra)
-    return source
-
-
-def sink_on(source: MemorySource, store: Store, *, until_completed: bool = True, limits: Limits = QUICK) -> Sink:
-    return Sink(source, Decoder(vocabulary_of(tiny_pack())), store, Telemetry(), limits=limits,
-                bounds=Bounds(seconds=0.005), until_completed=until_completed)  # fmt: skip
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "waited 60 s in vain"
-        await asyncio.sleep(0.002)
-
-
-def events_in(store: Store) -> int:
-    return int(store.query("SELECT count(*) AS n FROM events").to_pylist()[0]["n"])
+from tests.sinks.running import events_in, sink_on, source_with, until
 
 
 def test_it_ends_by_itself_when_the_run_is_completed_and_all_is_stored() -> None:
@@ -69,6 +40,35 @@ def test_it_ends_by_itself_when_the_run_is_completed_and_all_is_stored() -> None
     assert (report.ended, report.drained) == ("completed", True)
     assert report.rows == {"events": 20, "sessions": 5, "users": 5, "labels": 10, "conversations": 5, "runs": 1}
     assert source.acknowledged[EVENTS, 0] == 20
+
+
+def test_ends_that_were_seen_are_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run has ended, and its last rows are being written: with them it ends, whatever the broker does by then."""
+    store, source = Store.open(MEMORY), source_with(5, manifest())
+    sink = sink_on(source, store, limits=Limits(1, 1, look_seconds=60))
+    described, commit = source.describe, store.commit
+
+    async def seldom(timeout: float) -> Cluster:
+        if sink._goal is not None:
+            await asyncio.sleep(60)
+        if not source.topics[EVENTS, 1] and "runs" in sink.report.rows:
+            source.append(EVENTS, 1, *session_events(5))
+        return await described(timeout)
+
+    def slowly(batch: Batch, cluster_id: str) -> Committed:
+        if (EVENTS, 1) in batch.next_offsets:
+            asyncio.run_coroutine_threadsafe(until(lambda: sink._goal is not None), loop[0]).result()
+        return commit(batch, cluster_id)
+
+    async def play() -> Report:
+        loop.append(asyncio.get_running_loop())
+        return await asyncio.wait_for(sink.run(), 20)
+
+    loop = list[asyncio.AbstractEventLoop]()
+    monkeypatch.setattr(source, "describe", seldom)
+    monkeypatch.setattr(store, "commit", slowly)
+    report = asyncio.run(play())
+    assert (report.ended, report.drained, events_in(store)) == ("completed", True, 24)
 
 
 def test_the_last_commit_ends_it_without_waiting_for_the_next_look() -> None:
@@ -94,6 +94,28 @@ def test_it_waits_for_every_shard_of_every_run(first: list[tuple[bytes, bytes]])
         assert not running.done()
         source.append(RUNS, 0, manifest("completed", 0, 2), manifest("stopped", 1, 2))
         return await running
+
+    assert asyncio.run(play()).ended == "completed"
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_the_end_of_an_earlier_start_is_not_the_one_that_is_waited_for(stored: bool, tmp_path: Path) -> None:
+    """The topics hold it, and perhaps not all of what came before it is stored: the run is about to go on."""
+
+    async def play() -> Report:
+        source = source_with(5, manifest("stopped"))
+        with Store.open(tmp_path / "a.duckdb") as store:
+            if stored:
+                await sink_on(source, store).run()
+                source.append(EVENTS, 1, *session_events(5))
+            sink = sink_on(source, store, after=datetime(2026, 11, 2, tzinfo=UTC))
+            running = asyncio.create_task(sink.run())
+            await until(lambda: sink._kept.get((RUNS, 0)) == 1 and sink._kept.get((EVENTS, 1)) == 4 * stored)
+            await asyncio.sleep(0.05)
+            assert not running.done()
+            source.append(RUNS, 0, manifest("started", updated="2026-11-02T00:00:01Z"))
+            source.append(RUNS, 0, manifest("completed", updated="2026-11-02T00:00:02Z"))
+            return await asyncio.wait_for(running, 20)
 
     assert asyncio.run(play()).ended == "completed"
 
@@ -161,109 +183,6 @@ def test_a_second_request_ends_at_once_and_consistently() -> None:
     assert stored == position < 12_000
 
 
-def test_draining_is_bounded_when_the_broker_is_away() -> None:
-    async def play() -> Report:
-        source = source_with()
-        sink = sink_on(source, Store.open(MEMORY), until_completed=False)
-        running = asyncio.create_task(sink.run())
-        await until(lambda: sink.ready)
-        source.away = True
-        await until(lambda: not sink.ready)
-        sink.request_stop("SIGTERM")
-        return await running
-
-    assert asyncio.run(play()).drained is False
-
-
-def test_an_absent_broker_is_an_error() -> None:
-    source = source_with()
-    source.away = True
-    with pytest.raises(BrokerError, match="does not answer"):
-        asyncio.run(sink_on(source, Store.open(MEMORY)).run())
-
-
-def test_it_survives_a_broker_that_goes_away_and_comes_back() -> None:
-    async def play() -> Report:
-        source = source_with()
-        sink = sink_on(source, Store.open(MEMORY))
-        running = asyncio.create_task(sink.run())
-        await until(lambda: sink.ready)
-        source.away = True
-        await until(lambda: not sink.ready)
-        source.append(RUNS, 0, manifest())
-        source.away = False
-        return await running
-
-    assert asyncio.run(play()).rows["runs"] == 1
-
-
-def test_it_waits_for_topics_and_makes_none(caplog: pytest.LogCaptureFixture) -> None:
-    async def play() -> Report:
-        source = source_with(5, manifest())
-        late = source.topics.pop((SESSIONS, 0))
-        source.topics.pop((SESSIONS, 1))
-        sink = sink_on(source, Store.open(MEMORY))
-        running = asyncio.create_task(sink.run())
-        await until(lambda: "waiting for topics" in caplog.text)
-        # longer than connect_seconds: the broker answers, so this is no error, and is told once
-        await until(lambda: "still waiting for" in caplog.text)
-        assert not sink.ready
-        source.append(SESSIONS, 0, *late)
-        return await running
-
-    with caplog.at_level("INFO", "dayone.sink"):
-        assert asyncio.run(play()).rows["sessions"] == 5
-    assert caplog.text.count(f"do not exist yet: {SESSIONS}") == 1
-    assert caplog.text.count(f"still waiting for {SESSIONS}: `dayone simulate` with the same pack makes") == 1
-
-
-def test_another_cluster_is_read_from_its_start_and_known_rows_are_not_doubled() -> None:
-    async def play() -> tuple[Report, int]:
-        store, source = Store.open(MEMORY), source_with(5)
-        sink = sink_on(source, store)
-        running = asyncio.create_task(sink.run())
-        await until(lambda: sink.report.rows.get("labels") == 10)
-        source.topics = source_with(8, manifest()).topics
-        source.cluster_id = "another"
-        return await running, events_in(store)
-
-    report, stored = asyncio.run(play())
-    assert stored == 32
-    assert report.duplicates["events"] >= 20  # more where the swap was not noticed at once
-
-
-def test_a_topic_that_was_made_anew_is_read_from_its_start() -> None:
-    with Store.open(MEMORY) as store:
-        asyncio.run(sink_on(source_with(5, manifest()), store).run())
-
-        class Anew(MemorySource):
-            """Where it is asked for more than there is, begins at the start, as `auto.offset.reset` does."""
-
-            async def start(self, positions, handler, failed):  # type: ignore[no-untyped-def]
-                ends = {place: len(records) for place, records in self.topics.items()}
-                first = {place: 0 if at > ends[place] else at for place, at in positions.items()}
-                await super().start(first, handler, failed)
-
-        source = Anew(topics=source_with(5).topics)
-        source.topics[EVENTS, 0] = events(60)[40:56]
-        source.append(RUNS, 0, manifest("started"), manifest())
-        report = asyncio.run(sink_on(source, store).run())
-        assert (report.rows["events"], events_in(store)) == (16, 36)
-
-
-def test_a_new_partition_is_read_as_well() -> None:
-    async def play() -> Report:
-        source = source_with(5)
-        sink = sink_on(source, Store.open(MEMORY))
-        running = asyncio.create_task(sink.run())
-        await until(lambda: sink.report.rows.get("labels") == 10)
-        source.append(EVENTS, 2, *events(24)[20:])
-        source.append(RUNS, 0, manifest())
-        return await running
-
-    assert asyncio.run(play()).rows["events"] == 24
-
-
 def test_a_commit_that_fails_ends_the_sink_and_acknowledges_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     store, source = Store.open(MEMORY), source_with()
 
@@ -313,18 +232,6 @@ def test_a_dead_letter_that_cannot_be_published_stops_the_sink_before_its_transa
     with pytest.raises(DeliveryError):
         asyncio.run(sink_on(source, store).run())
     assert store.positions("memory") == {}
-
-
-def test_markers_that_no_reader_is_given_do_not_hold_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(daemon, "_IDLE_SECONDS", 0.05)
-
-    class Marked(MemorySource):
-        async def describe(self, timeout: float):  # type: ignore[no-untyped-def]
-            cluster = await super().describe(timeout)
-            return type(cluster)(cluster.cluster_id, {p: (a, b + 1) for p, (a, b) in cluster.bounds.items()})
-
-    source = Marked(topics=source_with(5, manifest()).topics)
-    assert asyncio.run(sink_on(source, Store.open(MEMORY)).run()).rows["events"] == 20
 
 
 def test_users_topic_is_among_those_read() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personas.errors import SettingsError
-from personas.letters import LETTER_HEADERS, REPLAY_HEADERS, is_replay
+from personas.letters import LETTER_HEADERS, ORIGIN_OFFSET, REPLAY_HEADERS, TRUNCATED, is_replay
 from sinks.batch import KEPT_BYTES, REASONS, DeadLetter
 from sinks.dead_letters.letter import (
     LETTER_BYTES,
@@ -108,6 +108,16 @@ def test_a_letter_that_is_on_the_topic_twice_is_one_and_its_mark_counts() -> Non
     ]  # fmt: skip
 
 
+def test_headers_that_anybody_wrote_are_no_numbers_of_ours() -> None:
+    """Python refuses to read more than 4300 digits: one such record must not hide all letters of its topic."""
+    key, value, headers = record_of(dead(), "group", NOW)
+    many = ("9" * 5000).encode()
+    changed = tuple((name, many if name == ORIGIN_OFFSET else text) for name, text in headers)
+    assert letter_of(key, value, changed) is None
+    told = letter_of(key, value, (*headers, (TRUNCATED, many)))
+    assert isinstance(told, Letter) and told.value_bytes == len(value or b"")
+
+
 def test_a_mark_says_what_was_replayed_and_when() -> None:
     place = Place("dayone.shop.events", 0, 7)
     assert letter_of(*mark_of(place, NOW)) == Mark(place, NOW)
@@ -121,7 +131,9 @@ def test_a_replayed_message_has_its_own_headers_and_says_which_letter_it_is() ->
     assert replayed_headers(again, mended=False) == (*HEADERS, ("replay-of", b"dayone.shop.events/2/99"))
 
 
-@pytest.mark.parametrize("text", ["", "events", "a/1", "a/1/2/3", "a/-1/2", "a/1/x", "/1/2", "a/1/²"])
+@pytest.mark.parametrize(
+    "text", ["", "events", "a/1", "a/1/2/3", "a/-1/2", "a/1/x", "/1/2", "a/1/²", f"a/1/{'9' * 5000}"]
+)
 def test_a_name_that_names_no_letter_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="expected <topic>/<partition>/<offset>"):
         Place.parse(text)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from personas.topics import RUNS
+from sinks.database import Database
 from sinks.gather import Bounds
 from sinks.group import MemoryCoordinator, MemoryGroup, by_ranges
 from sinks.ingest import Decoder
@@ -21,7 +25,7 @@ from sinks.store import Store
 from sinks.telemetry import Telemetry
 from sinks.vocabulary import vocabulary_of
 from tests.sinks.making import CONVERSATIONS, EVENTS, LABELS, SESSIONS, USERS, events, manifest, tiny_pack
-from tests.sinks.test_daemon import QUICK
+from tests.sinks.running import QUICK
 
 pytestmark = pytest.mark.timeout(240)
 PARTITIONS = 4
@@ -66,15 +70,15 @@ class Cluster:
         for partition in range(PARTITIONS):
             self.topics[EVENTS, partition] += events(end, f"tiny-{partition}")[start:]
 
-    def finish(self) -> None:
-        self.topics[RUNS, 0].append(manifest())
+    def finish(self, updated: str = "2026-11-01T00:00:00Z") -> None:
+        self.topics[RUNS, 0].append(manifest(updated=updated))
 
-    def join(self, *, until_completed: bool = True) -> SharingSink:
+    def join(self, *, until_completed: bool = True, after: datetime | None = None) -> SharingSink:
         self.groups.append(MemoryGroup(self.coordinator))
         sink = SharingSink(
             MemorySource(topics=self.topics, batch_rows=40), Decoder(vocabulary_of(tiny_pack())), self.opening(),
             Telemetry(), limits=QUICK, bounds=Bounds(rows=40, seconds=0.02, fetch=40), until_completed=until_completed,
-            group=self.groups[-1],
+            group=self.groups[-1], after=after,
         )  # fmt: skip
         self.sinks.append(sink)
         self.tasks.append(asyncio.create_task(sink.run()))
@@ -108,6 +112,44 @@ def test_three_sinks_store_everything_once_and_all_of_them_end(opening: Callable
     assert {report.ended for report in reports} == {"completed"}
     assert stored == (PARTITIONS * EACH, PARTITIONS * EACH)
     assert cluster.coordinator.acknowledged[EVENTS, 3] == EACH
+
+
+def test_the_lake_is_asked_in_one_thread_alone(
+    opening: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection of DuckDB's that two threads use gives one of them the rows of the other."""
+    asked: set[str] = set()
+    execute = Database.execute
+
+    def noting(database: Database, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        asked.add(threading.current_thread().name)
+        return execute(database, statement, parameters)
+
+    async def play() -> None:
+        cluster = Cluster(opening)
+        cluster.produce(0, EACH)
+        cluster.finish()
+        cluster.join()
+        monkeypatch.setattr(Database, "execute", noting)
+        await asyncio.wait_for(cluster.tasks[0], 60)
+
+    asyncio.run(play())
+    assert asked == {"store_0"}
+
+
+def test_the_end_of_an_earlier_start_is_not_the_one_that_is_waited_for(opening: Callable[[], Store]) -> None:
+    async def play() -> Report:
+        cluster = Cluster(opening)
+        cluster.produce(0, 40)
+        cluster.finish()
+        sink = cluster.join(after=datetime(2026, 11, 2, tzinfo=UTC))
+        await until(lambda: sink.report.rows.get("runs") == 1 and sink._kept == sink._read)
+        await asyncio.sleep(0.4)  # it would have ended
+        assert not cluster.tasks[0].done()
+        cluster.finish("2026-11-02T00:00:01Z")
+        return await asyncio.wait_for(cluster.tasks[0], 20)
+
+    assert asyncio.run(play()).ended == "completed"
 
 
 def test_sinks_come_and_go_while_events_flow(opening: Callable[[], Store]) -> None:

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from personas.errors import ProofError, SettingsError
-from sinks.proof.curves import Curves, collapse, growth, mixed
+from personas.randomness import root_key
+from sinks.proof.curves import DRAWS, Curves, Judged, averaged, collapse, growth, mixed, parted
 from sinks.proof.evidence import Evidence
 from sinks.proof.judge import TASKS, Judge
 from sinks.proof.learners import next_event, next_item
@@ -83,6 +84,53 @@ def test_replaced_generations_lose_their_tail_and_accumulated_ones_keep_more() -
     [said] = [text for text in fallen().said if text.startswith("replace") and "next item" in text]
     assert "generation 1 to 3" in said and f"{lost['replace'].value:+.3f} [" in said
     assert any("replace" in text and "tail coverage goes from" in text for text in fallen().said)
+    assert fallen().said[0].startswith("By generation 3: learning from the core and all before it (accumulate), ")
+    assert "(replace), next item can be told to lose skill" in fallen().said[0]
+
+
+def test_an_interval_of_a_generation_holds_how_samples_of_one_model_differ() -> None:
+    random = np.random.default_rng(3)
+    errors, widths = [], []
+    for number in range(200):
+        draws = [
+            Judged(Point(x=1, label="1", skills={}, sessions=9, tail_coverage=place / 4), {"t": np.full(201, at)})
+            for place, at in enumerate(random.normal(0.7, 0.2, DRAWS))
+        ]
+        found = averaged(draws, root_key("draws", number))
+        assert found.skills["t"][0] == pytest.approx(np.mean([draw.skills["t"][0] for draw in draws]))
+        assert found.point.tail_coverage == pytest.approx(0.5)
+        errors.append(abs(found.skills["t"][0] - 0.7))
+        widths.append((found.point.skills["t"].high or 0) - (found.point.skills["t"].low or 0))
+    assert np.mean(widths) == pytest.approx(2 * 1.96 * 0.2 / DRAWS**0.5, rel=0.15)
+    assert np.mean(np.array(errors) < np.array(widths) / 2) > 0.8  # five samples tell their spread roughly
+
+
+def test_one_unlucky_sample_is_no_collapse() -> None:
+    class Fickle:
+        """Knows the truth in every generation; but one sample of five is noise: the first, in generation 3."""
+
+        name = "fickle"
+
+        def make(self, taught: Log, sessions: int, seed: int) -> Log:
+            made = encode_with(taught.words, "made", shop_log(100 + seed, sessions))
+            made = made.take(np.arange(made.sessions) < sessions)
+            bad = (made.session // small.sessions + seed) % 5 == 3
+            noise = np.random.default_rng(seed).integers(0, len(made.words.items), made.rows)
+            item = np.where(bad & (made.item >= 0), noise, made.item).astype(np.int32)
+            return replace(made, item=item)
+
+    core, holdout = few().real
+    small = core.of_users(np.arange(len(core.users)) < 100)
+    found = collapse(Evidence(small, small, holdout, replicates=50), Fickle(), 3, wanted=ITEMS)
+    assert found.gains and all((gain.value.low or 0) < 0 < (gain.value.high or 0) for gain in found.gains)
+
+
+def test_parts_of_a_log_have_whole_users_and_about_as_many_sessions() -> None:
+    log = few().real[0]
+    parts = parted(log, DRAWS)
+    assert sum(part.sessions for part in parts) == log.sessions
+    assert max(part.sessions for part in parts) < 1.3 * min(part.sessions for part in parts)
+    assert len({user for part in parts for user in part.users.tolist()}) == sum(len(part.users) for part in parts)
 
 
 def test_generation_nought_is_the_core_itself() -> None:
