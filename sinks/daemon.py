@@ -25,6 +25,7 @@ from typing import TypeVar
 
 from personas.errors import BrokerError
 from sinks.batch import FINAL, Batch, Messages, Partition, covers
+from sinks.ending import Goal
 from sinks.gather import DEFAULT_BOUNDS, Bounds, Gatherer
 from sinks.ingest import Decoder
 from sinks.report import Report
@@ -85,7 +86,7 @@ class Sink:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop_reason = ""
         self._abort = False
-        self._goal: dict[Partition, int] | None = None  # the ends to read up to, once it is to end
+        self._goal = Goal()
         self._shards: dict[str, tuple[int, dict[int, str]]] = {}
         self._last_arrival = 0.0
         self._answering = False
@@ -181,7 +182,7 @@ class Sink:
         self.report.messages += sum(map(len, messages))
         for batch in self._gatherer.add(messages, self._read):
             await self._write(batch)
-        if self._gatherer.due() or self._passed(self._read):
+        if self._gatherer.due() or self._goal.passed(self._read):
             await self._flush()
 
     async def _flush(self) -> None:
@@ -233,7 +234,7 @@ class Sink:
                         extra={"reasons": sorted({letter.reason for letter in batch.dead_letters})})  # fmt: skip
         await self._acknowledge(batch)
         self._on_commit(report)
-        if self._passed(self._kept) or any(manifest.state in FINAL for manifest in batch.manifests):
+        if self._goal.passed(self._kept) or any(manifest.state in FINAL for manifest in batch.manifests):
             self._wake.set()  # it may be time to end: no need to wait for the next look
 
     async def _acknowledge(self, batch: Batch) -> None:
@@ -265,16 +266,19 @@ class Sink:
             # Both before looking, so that what was on the topics when they came true is below the ends that are seen.
             runs_final, stopping = await self._runs_final(), bool(self._stop_reason)
             ending = stopping or (self._until_completed and runs_final)
-            if ending and await self._arrived():  # at ends that were seen before: no need to ask for them again
+            reached = ending and await self._arrived()
+            if reached and self._goal.sure:
                 return
             cluster = await self._look()
             if cluster is None or not ending:
-                self._goal = None
+                self._goal.forget()
             elif cluster.exact or self._idle():
-                self._goal = (self._goal if stopping else None) or cluster.ends
+                self._goal.set(cluster.ends, reached=reached, stopping=stopping)
                 if await self._arrived():
-                    return
-            if self._gatherer.due() or self._passed(self._read):
+                    if self._goal.sure:
+                        return
+                    continue  # look again, at once
+            if self._gatherer.due() or self._goal.passed(self._read):
                 await self._flush()
             if self._stop_reason:
                 deadline = deadline or time.monotonic() + self._limits.drain_seconds
@@ -283,13 +287,9 @@ class Sink:
                     return
             await self._sleep()
 
-    def _passed(self, positions: dict[Partition, int]) -> bool:
-        """Whether there is a goal to end at, and these positions are there."""
-        return self._goal is not None and covers(positions, self._goal)
-
     async def _arrived(self) -> bool:
         """Whether there is a goal to end at, and all below it is kept."""
-        self.report.drained = self._goal is not None and await self._reached(self._goal)
+        self.report.drained = self._goal.ends is not None and await self._reached(self._goal.ends)
         return self.report.drained
 
     async def _runs_final(self) -> bool:

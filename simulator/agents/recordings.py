@@ -22,6 +22,7 @@ from typing import Literal
 
 from personas.errors import BudgetError, TutorError
 from simulator.agents.language import Answer, Request, Usage
+from simulator.agents.shared_file import open_shared
 
 FILE = "recordings.sqlite"
 Mode = Literal["record", "replay", "auto"]
@@ -50,7 +51,7 @@ class Recordings:
     def __init__(self, path: Path, *, writable: bool = True) -> None:
         self.path = path
         try:
-            self._database = _open_to_write(path) if writable else _open_to_read(path)
+            self._database = open_shared(path) if writable else _open_to_read(path)
         except (sqlite3.Error, OSError) as error:
             raise self._error(f"cannot be opened ({error})") from None
         try:
@@ -178,18 +179,6 @@ class Recordings:
 @lru_cache(maxsize=4096)
 def _usage_of(text: str) -> Usage:
     return Usage.model_validate_json(text)
-
-
-def _open_to_write(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    database = sqlite3.connect(path, timeout=30, isolation_level=None)
-    try:
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")  # a kill loses nothing; a power cut the last moments
-    except sqlite3.Error:
-        database.close()
-        raise
-    return database
 
 
 def _open_to_read(path: Path) -> sqlite3.Connection:

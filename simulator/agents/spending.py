@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from personas.errors import TutorError
+from simulator.agents.shared_file import open_shared
 
 FILE = "spending.sqlite"
 #: Beside recordings it has that name; without any it lies where the program was started.
@@ -129,10 +130,7 @@ class Spending:
 
     def _open(self) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = NORMAL")  # a kill loses nothing; a power cut the last moments
+            self._database = open_shared(self.path)
         except (sqlite3.Error, OSError) as error:
             raise self._error(f"cannot be opened ({error})") from None
         self._ask("BEGIN IMMEDIATE")

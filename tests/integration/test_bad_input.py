@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -222,11 +223,10 @@ def test_bad_messages_become_dead_letters_and_nothing_else_is_lost(
 ) -> None:
     """Written by a foreign producer into the topics of a running sink, while the simulator writes its own."""
     wanted, store, port = expected(300, 20), tmp_path / "run.duckdb", free_port()
-    sink = dayone("sink", PACK, "--store", store, "--bootstrap-servers", servers, "--until-completed",
-                  "--metrics-port", port)  # fmt: skip
+    sink = dayone("sink", PACK, "--store", store, "--bootstrap-servers", servers, "--metrics-port", port)
     run = dayone("simulate", PACK, "--users", 300, "--days", 20, "--bootstrap-servers", servers, "--metrics-port", 0,
                  "--batch-events", 500)  # fmt: skip
-    until(lambda: metrics(port).get("dayone_sink_rows_total", 0.0) > 0, sink, run)
+    until(lambda: metrics(port).get("dayone_sink_rows_total", 0.0) > 0, sink)
     good = json.loads(read_topic(servers, EVENTS, 4)[0])
     bad = {
         "not_json": b"{ this is no JSON",
@@ -238,6 +238,7 @@ def test_bad_messages_become_dead_letters_and_nothing_else_is_lost(
     }
     send(servers, EVENTS, list(bad.values()))
     assert run.wait() == 0, run.err
+    sink.signal(signal.SIGTERM)  # it drains
     assert sink.wait() == 0, sink.err
 
     assert_same(of_store(store), wanted)

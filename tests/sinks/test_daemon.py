@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -42,22 +43,20 @@ def test_it_ends_by_itself_when_the_run_is_completed_and_all_is_stored() -> None
     assert source.acknowledged[EVENTS, 0] == 20
 
 
-def test_ends_that_were_seen_are_not_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run has ended, and its last rows are being written: with them it ends, whatever the broker does by then."""
+def test_with_the_commit_that_reaches_the_ends_it_looks_again_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run has ended, and its last rows are being written: with them it ends, not a look's sixty seconds later."""
     store, source = Store.open(MEMORY), source_with(5, manifest())
     sink = sink_on(source, store, limits=Limits(1, 1, look_seconds=60))
     described, commit = source.describe, store.commit
 
-    async def seldom(timeout: float) -> Cluster:
-        if sink._goal is not None:
-            await asyncio.sleep(60)
+    async def growing(timeout: float) -> Cluster:
         if not source.topics[EVENTS, 1] and "runs" in sink.report.rows:
             source.append(EVENTS, 1, *session_events(5))
         return await described(timeout)
 
     def slowly(batch: Batch, cluster_id: str) -> Committed:
         if (EVENTS, 1) in batch.next_offsets:
-            asyncio.run_coroutine_threadsafe(until(lambda: sink._goal is not None), loop[0]).result()
+            asyncio.run_coroutine_threadsafe(until(lambda: sink._goal.ends is not None), loop[0]).result()
         return commit(batch, cluster_id)
 
     async def play() -> Report:
@@ -65,10 +64,33 @@ def test_ends_that_were_seen_are_not_asked_for_again(monkeypatch: pytest.MonkeyP
         return await asyncio.wait_for(sink.run(), 20)
 
     loop = list[asyncio.AbstractEventLoop]()
-    monkeypatch.setattr(source, "describe", seldom)
+    monkeypatch.setattr(source, "describe", growing)
     monkeypatch.setattr(store, "commit", slowly)
     report = asyncio.run(play())
     assert (report.ended, report.drained, events_in(store)) == ("completed", True, 24)
+
+
+def test_ends_that_were_named_too_low_are_seen_when_they_are_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the embedded broker does it: of the last batch, only the first message, until that was fetched."""
+    store, source = Store.open(MEMORY), source_with(1500)
+    sink = sink_on(source, store, until_completed=False, limits=Limits(1, 20, 0.01))
+    described, place, named = source.describe, (EVENTS, 0), 4000
+
+    async def too_low(timeout: float) -> Cluster:
+        answer = await described(timeout)
+        end = named if sink._kept.get(place, 0) < named else len(source.topics[place])
+        return replace(answer, bounds={**answer.bounds, place: (0, end)})
+
+    async def play() -> Report:
+        running = asyncio.create_task(sink.run())
+        await until(lambda: sink.report.rows.get("events", 0) > 0)
+        assert sink._kept[place] < named
+        sink.request_stop("SIGTERM")
+        return await asyncio.wait_for(running, 60)
+
+    monkeypatch.setattr(source, "describe", too_low)
+    report = asyncio.run(play())
+    assert (report.ended, report.drained, events_in(store)) == ("SIGTERM", True, 6000)
 
 
 def test_the_last_commit_ends_it_without_waiting_for_the_next_look() -> None:
