@@ -32,7 +32,7 @@ from simulator.twins.calendar import fit_calendar
 from simulator.twins.catalogue import Catalogue, catalogue_of
 from simulator.twins.dwell import Durations, durations_of, resolution_of
 from simulator.twins.history import MOST_EVENTS, Shape
-from simulator.twins.items import begin, learn_items
+from simulator.twins.item_learning import begin, learn_items
 from simulator.twins.log import I64, Log, log_of
 from simulator.twins.model import FitOptions, TwinModel
 from simulator.twins.near_copies import fit_near_copies
@@ -250,5 +250,5 @@ def _items(
     rows = replace(rows, inputs=np.concatenate([rows.inputs, column], axis=1))
     item = examples.item[new]
     network = begin(catalogue, rows.inputs.shape[1], rows.event, item, events, fold(key, 4)[0])
-    network, told = learn_items(network, rows, item, check[new], fold(key, 6)[0], Learning(rate=2e-3))
+    network, told = learn_items(network, catalogue, rows, item, check[new], fold(key, 6)[0], Learning(rate=2e-3))
     return {f"item.{name}": array for name, array in asdict(network).items()}, told

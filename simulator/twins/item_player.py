@@ -16,18 +16,19 @@ from simulator.twins.fixed_point import (
     rounded,
     weights_of,
 )  # fmt: skip
-from simulator.twins.items import LEARNT, Classes, Hidden, ItemNetwork, ItemRows
+from simulator.twins.items import Classes, ItemNetwork, ItemRows, add_items, rectified
 from simulator.twins.log import I64
 from simulator.twins.network import F32
 
 _CLASS, _WITHIN, _RARE = 1, 2, 3
+_USED = ("into_bias", "last", "before", "bag", "class_bias", "item_out", "item_bias")
 
 
 class ItemPlayer:
     """An item network ready to be played. `rare_items`: how many fictional names the rare items have."""
 
     def __init__(self, network: ItemNetwork, rare_items: int) -> None:
-        self._arrays = {name: getattr(network, name) for name in LEARNT}
+        self._arrays = {name: getattr(network, name) for name in _USED}
         self._allowed, self._class_allowed = network.allowed.copy(), network.class_allowed.copy()
         if not rare_items:  # further down than what the session has had
             self._allowed[:, -1] = 10 * RULED_OUT
@@ -41,8 +42,8 @@ class ItemPlayer:
     def draw(self, rows: ItemRows, bits: U64) -> I64:
         """[n] an item for each row that it has not had in its session, where there is one."""
         raw = self._into.times(rows.inputs)
-        Hidden.add_items(raw, self._arrays, rows, self._network.token)
-        hidden = rounded(Hidden.rectified(raw), HIDDEN_BITS, HIDDEN_LIMIT)
+        add_items(raw, self._arrays, rows, self._network.token)
+        hidden = rounded(rectified(raw), HIDDEN_BITS, HIDDEN_LIMIT)
         if self._network.class_out.shape[1] > 1:
             logits = self._class_out.times(hidden)
             logits += self._arrays["class_bias"] + self._class_allowed[rows.event]
