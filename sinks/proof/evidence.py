@@ -22,9 +22,9 @@ from sinks.proof.learners.models import Kind
 from sinks.proof.learners.next_event import Rows as Steps
 from sinks.proof.learners.outcome import Outcome
 from sinks.proof.learners.outcome import Rows as Ends
-from sinks.proof.log import Log, Mask
+from sinks.proof.log import Log, Mask, concatenated
 from sinks.proof.markov import Markov
-from sinks.proof.sampling import FEW, at_most, bits_of, folds, replicates
+from sinks.proof.sampling import FEW, at_most, bits_of, folds, replicates, share_of_users
 
 Found = TypeVar("Found")
 Checked = Literal["checked on real hold-out", "hold-out not independent: it taught the model", "synthetic only"]
@@ -33,6 +33,8 @@ NOT_INDEPENDENT: Final = "hold-out not independent: it taught the model"
 #: At most: sessions of each log that are looked at, rows that a model of next events is trained or tested on, and
 #: questions to recommenders.
 SESSIONS, ROWS, ASKED = 12_000, 40_000, 20_000
+#: The share of the core's users that stays in a mix; of fewer sessions than these no mix is made.
+KEPT, FEWEST = 0.1, 10
 #: Why a measure of items says nothing where `items_differ` does not hold.
 SAME_ITEMS = "the core has too few items in use, or one of them nearly everywhere"
 
@@ -90,17 +92,31 @@ class Evidence:
     @cached_property
     def samples(self) -> dict[str, Log]:
         """The training log of each arm but `fresh` and `reference`, and the test log, within the stated sizes."""
-        ours = at_most(self.synthetic, SESSIONS, self.seed)
-        return {"synthetic": ours, **self.once_real("samples", self._samples)}
+        ours, real = at_most(self.synthetic, SESSIONS, self.seed), self.once_real("samples", self._samples)
+        mix = {"mix": concatenated(real["tenth"], ours)} if "tenth" in real else {}
+        return {"synthetic": ours, **mix, **real}
 
     def _samples(self) -> dict[str, Log]:
         core, test = (at_most(log, SESSIONS, self.seed) for log in self.real)
-        return {"real": core, "test": test, "markov": Markov().make(core, core.sessions, self.seed)}
+        tenth = share_of_users(core, KEPT, self.seed)
+        kept = {"tenth": tenth} if tenth.sessions >= FEWEST else {}
+        return {"real": core, "test": test, "markov": Markov().make(core, core.sessions, self.seed), **kept}
+
+    @property
+    def mixes(self) -> bool:
+        """Whether there are the arms `tenth` and `mix`."""
+        return "mix" in self.samples
 
     @cached_property
     def real_samples(self) -> dict[str, Log]:
-        """`samples` without the chain that is only there to compare with."""
-        return {arm: log for arm, log in self.samples.items() if arm != "markov"}
+        """`samples` without those that are only there to compare with."""
+        return {arm: log for arm, log in self.samples.items() if arm in ("synthetic", "real", "test")}
+
+    def _taught(self, *, real: bool) -> dict[str, Log]:
+        """The logs that models are trained on, but for `fresh` and `reference`: those of real users, to which the chain
+        counts, or those with synthetic ones."""
+        names = ("real", "markov", "tenth") if real else ("synthetic", "mix")
+        return {arm: self.samples[arm] for arm in names if arm in self.samples}
 
     @property
     def folds(self) -> tuple[tuple[Log, Log, Log], ...]:
@@ -130,17 +146,18 @@ class Evidence:
         whole = self.samples["test"]
         asked = _few(whole, ROWS, self.seed)[whole.session]
         test = next_event.rows_of(whole, self.coding).take(asked)
-        ours = next_event.predicted(kind, self._steps(self.samples["synthetic"]), test, classes)
         hits, likely = self.once_real(("next_event", kind), lambda: self._next_event_of_real(kind, test))
+        hits, likely = dict(hits), dict(likely)
+        for arm, log in self._taught(real=False).items():
+            guess = next_event.predicted(kind, self._steps(log), test, classes)
+            hits[arm] = next_event.hits(guess, test.answers)
+            likely[arm] = next_event.log_likelihood(guess, test.answers)
         users = len(whole.users)
-        return (
-            Means({"synthetic": next_event.hits(ours, test.answers), **hits}, test.user, users),
-            Means({"synthetic": next_event.log_likelihood(ours, test.answers), **likely}, test.user, users),
-        )
+        return Means(hits, test.user, users), Means(likely, test.user, users)
 
     def _next_event_of_real(self, kind: Kind, test: Steps) -> tuple[dict[str, F64], dict[str, F64]]:
         classes, whole = self.coding.event_codes + 1, self.samples["test"]
-        rows = {arm: self._steps(self.samples[arm]) for arm in ("real", "markov")}
+        rows = {arm: self._steps(log) for arm, log in self._taught(real=True).items()}
         said = {arm: next_event.predicted(kind, each, test, classes) for arm, each in rows.items()}
         said["trivial"] = next_event.frequencies(rows["real"], len(test.answers), classes)
         hits = {arm: next_event.hits(each, test.answers) for arm, each in said.items()}
@@ -175,7 +192,7 @@ class Evidence:
         if not self.items_differ:
             return None
         core, test = self.real[0], self.samples["test"]
-        trained = {"synthetic": self.synthetic, "real": core, "markov": self.samples["markov"]}
+        trained = {**self._taught(real=True), **self._taught(real=False), "synthetic": self.synthetic, "real": core}
         models = {arm: next_item.taught(log) for arm, log in trained.items()}
         models["trivial"] = next_item.popular(core)
         result: dict[str, list[F64]] = {arm: [] for arm in (*models, "fresh", "reference")}
@@ -210,12 +227,13 @@ class Evidence:
             return None
         what = self.outcomes[name]
         test = outcome.rows_of(what, self.samples["test"], self.coding)
-        ours = outcome.predicted(kind, outcome.rows_of(what, self.samples["synthetic"], self.coding), test)
-        values = self.once_real(("outcome", name, kind), lambda: self._outcome_of_real(what, kind, test))
-        return Areas({"synthetic": ours, **values}, test.answers, test.user)
+        values = dict(self.once_real(("outcome", name, kind), lambda: self._outcome_of_real(what, kind, test)))
+        for arm, log in self._taught(real=False).items():
+            values[arm] = outcome.predicted(kind, outcome.rows_of(what, log, self.coding), test)
+        return Areas(values, test.answers, test.user)
 
     def _outcome_of_real(self, what: Outcome, kind: Kind, test: Ends) -> dict[str, F64]:
-        whole, logs = self.samples["test"], {arm: self.samples[arm] for arm in ("real", "markov")}
+        whole, logs = self.samples["test"], self._taught(real=True)
         rows = {arm: outcome.rows_of(what, log, self.coding) for arm, log in logs.items()}
         values = {arm: outcome.predicted(kind, each, test) for arm, each in rows.items()}
         values["trivial"] = np.zeros(len(test.answers))

@@ -5,7 +5,7 @@ Made of proof.json's record and nothing else, so both say the same. Everything t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from sinks.proof.charts import Mark, bars, intervals, lines
@@ -111,6 +111,7 @@ def _for_managers(proof: Proof) -> str:
             f"learn (the middle of {len(marks)} tasks; the worst: {_percent(min(mark.value for mark in marks))})"
             f"{_plain([figure for figure in known.values() if not figure.doubt])}."
         )
+        said += _mixed({words: figure for words, figure in known.items() if not figure.doubt})
     if unsure := [f"{words} ({figure.doubt})" for words, figure in known.items() if figure.doubt]:
         said.append(f"Not counted: {'; '.join(unsure)}.")
     if (told := found.get("two_sample")) is not None and told.value.value is not None:
@@ -135,6 +136,20 @@ def _plain(figures: Sequence[Measured]) -> str:
         return ""
     middle = _percent(chain[len(chain) // 2])
     return f". A plain Markov chain of the same core keeps {middle} (worst: {_percent(chain[0])})"
+
+
+def _mixed(figures: Mapping[str, Measured]) -> list[str]:
+    """What a tenth of the core keeps alone and with this data, task by task; what is surely worse is named."""
+    known = {words: figure.parts for words, figure in figures.items() if figure.parts.get("mix_skill") is not None}
+    if not known:
+        return []
+    both = [
+        f"{words} {_percent(parts['tenth_skill'] or 0)} and {_percent(parts['mix_skill'] or 0)}"
+        for words, parts in known.items()
+    ]
+    worse = [words for words, parts in known.items() if (parts["mix_gain_high"] or 0) < 0]
+    harm = f" Mixing harms: {'; '.join(worse)}." if worse else ""
+    return [f"A tenth of the real users, alone and together with this data: {'; '.join(both)}.{harm}"]
 
 
 def _beside(figure: Measured) -> str:

@@ -46,7 +46,13 @@ def _figure(figure: Measured) -> str:
     markov = figure.parts.get("markov_skill")
     chain = "" if markov is None else f"  (a Markov chain: {markov:.3f})"
     doubt = f"\n  {'':{_WIDE}}   {figure.doubt}" if figure.doubt else ""
-    return f"  {figure.metric:{_WIDE}} {number}{between}{fresh}{chain}{doubt}"
+    return f"  {figure.metric:{_WIDE}} {number}{between}{fresh}{chain}{_mix(figure)}{doubt}"
+
+
+def _mix(figure: Measured) -> str:
+    """What a tenth of the core keeps alone, and with the synthetic log."""
+    tenth, mix = figure.parts.get("tenth_skill"), figure.parts.get("mix_skill")
+    return "" if tenth is None or mix is None else f"  (10 % of the core: {tenth:.3f}, with this log: {mix:.3f})"
 
 
 def _table(curves: list[Curve]) -> Iterator[str]:

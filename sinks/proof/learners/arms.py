@@ -6,6 +6,8 @@
     fresh       trained on one half of the hold-out's users, tested on the other, and the other way round
     reference   trained on half of the core's users: as many as `fresh` had
     markov      trained on a second-order Markov chain of the core: the plain generator that others have to beat
+    tenth       trained on a tenth of the core's users
+    mix         trained on that tenth and the synthetic log; these two arms only where a tenth is enough to learn from
 
 skill = (synthetic - trivial) / (real - trivial); the floor is (fresh - trivial) / (reference - trivial): what a second
 real sample of that size is worth where the first is worth 1. All arms are tested on the same rows.
@@ -25,6 +27,7 @@ from personas.randomness import F64
 from sinks.proof.sampling import Estimate
 
 ARMS = ("synthetic", "real", "trivial", "fresh", "reference", "markov")
+MIXES = ("tenth", "mix")
 Weights = npt.NDArray[np.float32]
 #: The width of the floor's interval from which on a skill tells little.
 BLUNT = 0.4

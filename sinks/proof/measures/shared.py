@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sinks.proof.evidence import Evidence
-from sinks.proof.learners.arms import ARMS, Scores, Weights, blunt, skill, unreliable
+from sinks.proof.learners.arms import ARMS, MIXES, Scores, Weights, blunt, skill, unreliable
 from sinks.proof.metric import Figure
 from sinks.proof.sampling import Estimate, estimate
 
@@ -18,12 +18,16 @@ def skilled(evidence: Evidence, scores: Scores, note: str = "") -> Figure | str:
     test = evidence.samples["test"]
     weights = evidence.weights(test)
     all_ones = np.ones(len(test.users), np.float32)
-    parts = {arm: scores.score(arm, all_ones) for arm in ARMS}
+    parts = {arm: scores.score(arm, all_ones) for arm in (*ARMS, *(MIXES if evidence.mixes else ()))}
     gain = estimate(lambda drawn: scores.score("real", drawn) - scores.score("trivial", drawn), weights)
     if reason := unreliable(gain):
         return reason
     parts |= {"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high}
     parts["markov_skill"] = skill(scores, all_ones, "markov")
+    if evidence.mixes:
+        added = estimate(lambda drawn: skill(scores, drawn, "mix") - skill(scores, drawn, "tenth"), weights)
+        parts |= {f"{arm}_skill": skill(scores, all_ones, arm) for arm in MIXES}
+        parts |= {"mix_gain": added.value, "mix_gain_low": added.low, "mix_gain_high": added.high}
     if min(parts["synthetic"], parts["real"]) > 0:  # likelihoods have no ratio
         parts["ratio"] = parts["synthetic"] / parts["real"]
     floor = estimate(lambda drawn: skill(scores, drawn, "fresh", "reference"), weights)

@@ -16,6 +16,7 @@ from sinks.proof.record import LogRecord, Proof, measured
 from sinks.proof.registry import all_metrics
 from sinks.proof.sampling import Estimate
 from sinks.proof.telling import told
+from tests.sinks.proof.degrading import aimless
 from tests.sinks.proof.good import good
 
 
@@ -39,7 +40,8 @@ def scores(real: float, rows: int) -> Means:
     """Models that are right as often as is said, asked a few times of each of some users."""
     test, draw = good().samples["test"], np.random.default_rng(3)
     user = draw.integers(len(test.users), size=rows)
-    rates = {"trivial": 0.5, "real": real, "synthetic": real, "fresh": real, "reference": real, "markov": real}
+    alike = ("real", "synthetic", "fresh", "reference", "markov", "tenth", "mix")
+    rates = {"trivial": 0.5, **dict.fromkeys(alike, real)}
     values = {arm: (draw.random(rows) < rate).astype(float) for arm, rate in rates.items()}
     return Means(values, user, len(test.users))
 
@@ -69,3 +71,23 @@ def test_what_cannot_be_judged_is_said_and_not_counted() -> None:
     page = page_of(proof)
     assert "Not counted: telling whose session goes on (cannot be judged here" in page and "the middle of" not in page
     assert any("cannot be judged here" in line for line in told(proof, Path("proof.html")))
+
+
+def test_a_tenth_of_the_core_is_judged_alone_and_with_the_synthetic_log() -> None:
+    """Other people's sessions of the same truth add to it; with items at random, less than that is added."""
+    metric = all_metrics()["next_item_hits"]
+    fresh = metric.compute(good())
+    blind = metric.compute(replace(good(), synthetic=aimless(good()), _once={}))
+    assert isinstance(fresh, Figure) and isinstance(blind, Figure)
+    assert fresh.parts["mix_gain_low"] > 0 and fresh.parts["mix_skill"] > fresh.parts["tenth_skill"]
+    assert fresh.parts["mix_gain"] == pytest.approx(fresh.parts["mix_skill"] - fresh.parts["tenth_skill"])
+    assert blind.parts["tenth_skill"] == fresh.parts["tenth_skill"]
+    assert blind.parts["mix_gain_high"] < fresh.parts["mix_gain_low"]
+
+
+def test_too_small_a_core_has_no_mix() -> None:
+    core, _ = good().real
+    few = replace(good(), core=core.of_users(np.arange(len(core.users)) < 40), _once={}, _of_real={})
+    assert good().mixes and not few.mixes
+    found = all_metrics()["next_event_log_loss"].compute(few)
+    assert not isinstance(found, Figure) or "mix" not in found.parts
