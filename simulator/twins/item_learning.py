@@ -175,20 +175,24 @@ def _chosen(
             logits /= count
             gradient["class_out"], gradient["class_bias"] = hidden.T @ logits, logits.sum(axis=0)
             down += logits @ arrays["class_out"].T
+    wish: F32 = hidden @ arrays["out"].T  # where the item should lie, [n, d]: so no item's own vector is needed here
+    asked = np.zeros_like(wish)
     for number, mine in classes.runs(leaf):
-        members, here = classes.members(number), hidden[mine]
-        out = arrays["place"][members] @ arrays["out"]
-        logits = here @ out.T + arrays["item_bias"][members]
+        members = classes.members(number)
+        place = arrays["place"][members]
+        logits = wish[mine] @ place.T
+        logits += arrays["item_bias"][members]
         logits += network.allowed[rows.event[mine]][:, members]
         classes.mask(logits, number, rows.recent[mine], target[mine])
         loss += _softmax(logits, classes.rank[target[mine]]) * len(mine) / count
         if back:
             logits /= count
-            of_out = logits.T @ here
-            gradient["place"][members] += of_out @ arrays["out"].T
-            gradient["out"] += arrays["place"][members].T @ of_out
+            gradient["place"][members] += logits.T @ wish[mine]
             gradient["item_bias"][members] = logits.sum(axis=0)
-            down[mine] += logits @ out
+            asked[mine] = logits @ place
+    if back:
+        gradient["out"] = asked.T @ hidden
+        down += asked @ arrays["out"]
     return loss, gradient, down
 
 
