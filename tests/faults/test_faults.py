@@ -29,7 +29,7 @@ from tests.faults.truth import play as truth_of
 from tests.faults.victim import SINK_MOMENTS
 from tests.nursery import Nursery
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.xdist_group("apache_kafka"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("apache_kafka"), pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,7 @@ def test_an_embedded_broker_that_dies_is_noticed_and_the_run_repeated(ground: Gr
     assert outcome.noticed == 2, "the simulator says so, and ends"
 
 
+@pytest.mark.thorough
 def test_apache_kafka_killed_and_started_again(ground: Ground) -> None:
     with KafkaBrokers(ground.folder / "brokers", 1) as kafka:
         outcome = scenes.kafka_brokers(with_kills(ground, 1, 1), "one broker", kafka, [1])
