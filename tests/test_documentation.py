@@ -191,10 +191,7 @@ def marks_of(name: str, section: Section) -> list[pytest.MarkDecorator]:
 
 
 #: With what a newcomer begins; what else there is to run takes minutes.
-FIRST_STEPS = {
-    "README.md: Ask the database", "README.md: Read the topics from your own program",
-    "README.md: Describe your own product",
-}  # fmt: skip
+FIRST_STEPS = {"README.md: Ask the database", "README.md: Read the topics from your own program"}
 NAMED = [(f"{path.name}: {one.title}", one) for path in DOCUMENTS for one in sections_of(path.read_text("utf-8"))]
 SECTIONS = [pytest.param(section, id=name, marks=marks_of(name, section)) for name, section in NAMED]
 

@@ -1,6 +1,7 @@
 """A small dose of the fault suite, and proof that its judge and its proxy can say no. `make faults` is the whole.
 
-Here every moment of a sink's batch is struck once, and brokers of both kinds die. The seed is fixed: what fails here
+Here every moment of a sink's batch is struck once, and brokers of both kinds die: the embedded one in `make test`, the
+rest in `make thorough`. The seed is fixed: what fails here
 can be looked at with `python -m tests.faults`.
 """
 
@@ -52,6 +53,7 @@ def struck_and_exact(outcome: Outcome, at_least: int) -> None:
     assert outcome.struck.total() >= at_least, outcome.struck
 
 
+@pytest.mark.thorough
 def test_killed_at_every_moment_of_a_batch(ground: Ground) -> None:
     outcome = scenes.embedded_processes(with_kills(ground, len(SINK_MOMENTS), 1), "processes")
     struck_and_exact(outcome, len(SINK_MOMENTS))
