@@ -7,7 +7,7 @@
 # addresses: uv and pip both install it, from whichever index the machine is configured for, and get the same files.
 
 PYTHON ?= $(firstword $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
-	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$p; done))
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$p && break; done))
 UV := $(shell command -v uv 2>/dev/null)
 # More than there are cores: a test that waits for a broker or a process leaves its core to another.
 WORKERS ?= 3
