@@ -262,6 +262,8 @@ class TestMarkov(MakerContract):
             assert np.abs(shares[0] - shares[1]).max() < 0.06
 
 
+@pytest.mark.thorough
+@pytest.mark.timeout(300)
 class TestCommands(MakerContract):
     users = 40
 
