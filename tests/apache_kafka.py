@@ -35,6 +35,7 @@ from confluent_kafka.admin import AdminClient
 from personas.connection import KafkaConnection
 from simulator.broker import dismiss, guard
 from tests.certificates import Authority
+from tests.kafka_classes import shared_classes
 from tests.kafka_jars import class_path_or_skip
 
 #: Starts quickly, stays small.
@@ -98,7 +99,8 @@ class ApacheKafka:
 
     `users` are names and passwords for SCRAM, `settings` go into every server.properties and win. `folder` holds
     everything. Starting skips the test where Java or Maven are missing (see `tests.kafka_jars`), and fails with the
-    broker's log when it does not answer within `timeout` seconds.
+    broker's log when it does not answer within `timeout` seconds. `java` are options in place of those that have it
+    share classes (see `tests.kafka_classes`).
     """
 
     folder: Path
@@ -107,6 +109,7 @@ class ApacheKafka:
     users: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     timeout: float = 90.0
+    java: tuple[str, ...] = ()
     nodes: dict[int, Node] = field(default_factory=dict)
     _class_path: str = ""
 
@@ -133,6 +136,7 @@ class ApacheKafka:
     def start(self) -> ApacheKafka:
         """Format the directories, start every broker, and return when all know each other."""
         self._class_path = class_path_or_skip()
+        self.java = self.java or shared_classes()
         listeners = ["PLAINTEXT", "CONTROLLER", *(["SASL_SSL", "SSL"] if self.tls else [])]
         ports = free_ports(self.brokers * len(listeners))
         for number in range(1, self.brokers + 1):
@@ -192,7 +196,7 @@ class ApacheKafka:
     def tool_command(self, name: str, *arguments: object) -> list[str]:
         """The command that starts such a program, for those who want to watch or end it themselves."""
         quiet = "-Dorg.slf4j.simpleLogger.defaultLogLevel=error"
-        return [*JAVA, quiet, "-cp", self._class_path, name, *map(str, arguments)]
+        return [*JAVA, *self.java, quiet, "-cp", self._class_path, name, *map(str, arguments)]
 
     def log_tails(self, characters: int = 3000) -> str:
         """The end of every broker's log, for those who read why a test failed."""
@@ -251,7 +255,8 @@ class ApacheKafka:
 
     def _launch(self, node: Node) -> None:
         quiet = "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn"
-        command = [*JAVA, quiet, "-cp", self._class_path, "kafka.Kafka", str(node.folder / "server.properties")]
+        properties = str(node.folder / "server.properties")
+        command = [*JAVA, *self.java, quiet, "-cp", self._class_path, "kafka.Kafka", properties]
         with node.log.open("ab") as log:
             node.process = subprocess.Popen(
                 command, cwd=node.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

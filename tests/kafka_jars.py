@@ -42,7 +42,7 @@ def class_path() -> str:
     check_java()
     kept = cache_folder() / f"kafka-{VERSION}"
     if not kept.exists():
-        with _locked(kept.with_suffix(".lock")):
+        with locked(kept.with_suffix(".lock")):
             if not kept.exists():
                 _fetch(kept)
     return f"{kept}/*"
@@ -107,7 +107,8 @@ def _project() -> str:
 
 
 @contextmanager
-def _locked(file: Path) -> Iterator[None]:
+def locked(file: Path) -> Iterator[None]:
+    """Alone with what the file's name says; other processes wait."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

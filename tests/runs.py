@@ -12,6 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
+
 from personas.pack import Pack, load_pack, shipped_packs
 from personas.population import DAY_MS
 from personas.provenance import NO_LINEAGE, RunIdentity, RunLineage, RunManifest
@@ -27,6 +29,8 @@ from sinks.vocabulary import vocabulary_of
 from tests.sinks.making import RUN, message
 
 PACKS = shipped_packs()
+#: For what takes long: `make test` tries it on the shop, `make thorough` on all others.
+LONG = [name if name == "shop" else pytest.param(name, marks=pytest.mark.thorough) for name in PACKS]
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SEED = 7
 PARTITIONS = 4

@@ -63,6 +63,8 @@ def session_in(folder: Path) -> Session:
         library = kcat_environment().get("LD_PRELOAD", "")
         (programs / "kcat").write_text(f'#!/bin/sh\nLD_PRELOAD="{library}" exec "{kcat}" "$@"\n')
         (programs / "kcat").chmod(0o755)
+    if (duckdb := Path(sys.executable).with_name("duckdb")).exists():
+        (programs / "duckdb").symlink_to(duckdb)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DAYONE_", "PYTEST_", "COV_"))}
     environment = {**kept, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "COLUMNS": "120"}
     return Session(folder, environment)
@@ -164,22 +166,38 @@ def run_section(section: Section, folder: Path, nursery: Nursery | None = None) 
             session.environment.update(ANTHROPIC_API_KEY=KEY, ANTHROPIC_BASE_URL=stub.url)
         for block in section.blocks:
             needs = [name.strip() for name in block.directives.get("needs", "").split(",") if name.strip()]
-            absent = [name for name in needs if shutil.which(name) is None]
+            absent = [name for name in needs if shutil.which(name, path=session.environment["PATH"]) is None]
             missing += absent
             if not absent:
                 run_block(session, block, nursery)
     return missing
 
 
-#: Those that take ports which others may want too are run one after the other.
-SECTIONS = [
-    pytest.param(
-        section, id=f"{path.name}: {section.title}",
-        marks=pytest.mark.xdist_group("default-ports") if needs_ports(section) else (),
-    )
-    for path in DOCUMENTS
-    for section in sections_of(path.read_text("utf-8"))
-]  # fmt: skip
+def runs(section: Section) -> bool:
+    """Whether it has a block that is more than read."""
+    return any(
+        "not-run" not in block.directives
+        and (block.language in {"python", "sql"}
+             or (block.language in SHELL
+                 and any(starts_with(command, [*RUN, "make demo"]) for command in commands_of(block.text))))
+        for block in section.blocks
+    )  # fmt: skip
+
+
+def marks_of(name: str, section: Section) -> list[pytest.MarkDecorator]:
+    """Those that take ports which others may want too are run one after the other."""
+    ports = [pytest.mark.xdist_group("default-ports")] if needs_ports(section) else []
+    return [*ports, pytest.mark.thorough] if runs(section) and name not in FIRST_STEPS else ports
+
+
+#: With what a newcomer begins; what else there is to run takes minutes.
+FIRST_STEPS = {"README.md: Ask the database", "README.md: Read the topics from your own program"}
+NAMED = [(f"{path.name}: {one.title}", one) for path in DOCUMENTS for one in sections_of(path.read_text("utf-8"))]
+SECTIONS = [pytest.param(section, id=name, marks=marks_of(name, section)) for name, section in NAMED]
+
+
+def test_the_first_steps_are_in_the_documents() -> None:
+    assert {name for name, section in NAMED if runs(section)} >= FIRST_STEPS
 
 
 def test_there_is_a_readme() -> None:
@@ -206,7 +224,6 @@ def test_links_of_a_document_lead_somewhere(document: Path) -> None:
     assert not lost
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("section", SECTIONS)
 def test_a_section_does_what_it_says(section: Section, tmp_path: Path, nursery: Nursery) -> None:

@@ -245,7 +245,7 @@ def test_make_alone_explains_every_target() -> None:
 
 
 @needs_make
-@pytest.mark.parametrize("target", ["demo", "test", "lint", "bench"])
+@pytest.mark.parametrize("target", ["demo", "test", "thorough", "lint", "bench"])
 def test_an_old_python_is_refused_in_plain_words(target: str, tmp_path: Path) -> None:
     for name in ("Makefile", "pyproject.toml", RUN_LOCK, DEV_LOCK):
         shutil.copy(ROOT / name, tmp_path)
@@ -281,8 +281,15 @@ def test_ci_runs_the_linters_and_the_tests_and_stops_at_the_first_failure() -> N
     assert os.access(script, os.X_OK)
     text = script.read_text("utf-8")
     assert text.startswith("#!/usr/bin/env bash\n") and "\nset -euo pipefail\n" in text
-    assert text.index("\nmake lint") < text.index("\nmake test")
+    assert text.index("\nmake lint") < text.index("\nmake test") < text.index("\nmake thorough")
     assert subprocess.run(["bash", "-n", script], timeout=60).returncode == 0
+
+
+@needs_make
+def test_what_one_target_leaves_out_the_other_runs() -> None:
+    commands = [make("--dry-run", target).stdout.splitlines()[-1] for target in ("test", "thorough")]
+    assert '-m "not thorough"' in commands[0]
+    assert commands[0].replace('-m "not thorough"', "-m thorough").split() == commands[1].split()
 
 
 @needs_make

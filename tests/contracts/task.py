@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pytest
@@ -44,8 +45,16 @@ CUTS = {
 }
 
 
-#: What has been made of a run that nobody changed: by who asked, task, options and way to split.
-_MADE: dict[tuple[object, ...], list[pa.Table]] = {}
+@dataclass(frozen=True)
+class Made:
+    """The three splits of a run that nobody changed, and the names and SQL types of what the query gives there."""
+
+    sets: list[pa.Table]
+    types: list[tuple[str, str]]
+
+
+#: What has been made: by who asked, task, options and way to split.
+_MADE: dict[tuple[object, ...], Made] = {}
 
 
 class TaskContract(ABC):
@@ -66,28 +75,28 @@ class TaskContract(ABC):
         split = Split(by=by, valid=shares, test=shares)  # type: ignore[arg-type]
         return load_sets(store, task, self.options(task), None, (), split)
 
-    def sets(self, task: Task, by: str = "user") -> list[pa.Table]:
-        """The three splits of the unchanged run, made once."""
+    def made(self, task: Task, by: str = "user") -> Made:
+        """What the unchanged run gives, made once."""
         name = (type(self), task.name, self.options(task), by)
         if name not in _MADE:
-            _MADE[name] = self.fresh(self.stores(task)(), task, by)
+            store = self.stores(task)()
+            sets = self.fresh(store, task, by)
+            described = store.query(f"DESCRIBE {task.query(self.options(task))}").to_pylist()
+            _MADE[name] = Made(sets, [(row["column_name"], row["column_type"]) for row in described])
         return _MADE[name]
 
+    def sets(self, task: Task, by: str = "user") -> list[pa.Table]:
+        """The three splits of the unchanged run."""
+        return self.made(task, by).sets
+
     def test_the_rows_have_the_declared_columns(self, task: Task) -> None:
-        types = dict(self.declared(task))
+        types = dict(self.made(task).types)
         for table in self.sets(task):
             declared = task.columns(self.options(task))
             assert table.column_names == [column.name for column in declared]
             assert table.num_rows > 0
         assert types == {column.name: column.type.replace("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE")
                          for column in task.columns(self.options(task))}  # fmt: skip
-
-    def declared(self, task: Task) -> list[tuple[str, str]]:
-        """The names and SQL types of what the query gives."""
-        store = self.stores(task)()
-        load_sets(store, task, self.options(task), None, (), Split())
-        described = store.query(f"DESCRIBE {task.query(self.options(task))}").to_pylist()
-        return [(row["column_name"], row["column_type"]) for row in described]
 
     def test_every_row_can_be_traced_and_weighed(self, task: Task) -> None:
         declared = task.columns(self.options(task))

@@ -1,6 +1,7 @@
 """A small dose of the fault suite, and proof that its judge and its proxy can say no. `make faults` is the whole.
 
-Here every moment of a sink's batch is struck once, and brokers of both kinds die. The seed is fixed: what fails here
+Here every moment of a sink's batch is struck once, and brokers of both kinds die: the embedded one in `make test`, the
+rest in `make thorough`. The seed is fixed: what fails here
 can be looked at with `python -m tests.faults`.
 """
 
@@ -29,7 +30,7 @@ from tests.faults.truth import play as truth_of
 from tests.faults.victim import SINK_MOMENTS
 from tests.nursery import Nursery
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.xdist_group("apache_kafka"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.kafka, pytest.mark.xdist_group("apache_kafka"), pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,7 @@ def struck_and_exact(outcome: Outcome, at_least: int) -> None:
     assert outcome.struck.total() >= at_least, outcome.struck
 
 
+@pytest.mark.thorough
 def test_killed_at_every_moment_of_a_batch(ground: Ground) -> None:
     outcome = scenes.embedded_processes(with_kills(ground, len(SINK_MOMENTS), 1), "processes")
     struck_and_exact(outcome, len(SINK_MOMENTS))
@@ -64,6 +66,7 @@ def test_an_embedded_broker_that_dies_is_noticed_and_the_run_repeated(ground: Gr
     assert outcome.noticed == 2, "the simulator says so, and ends"
 
 
+@pytest.mark.thorough
 def test_apache_kafka_killed_and_started_again(ground: Ground) -> None:
     with KafkaBrokers(ground.folder / "brokers", 1) as kafka:
         outcome = scenes.kafka_brokers(with_kills(ground, 1, 1), "one broker", kafka, [1])

@@ -54,7 +54,7 @@ def test_a_run_with_plans_is_stored(dayone: Starter, tmp_path: Path) -> None:
 
 
 @pytest.mark.local_llm
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.timeout(1500)
 def test_a_real_model_walks_whole_sessions_onto_kafka_and_into_the_database(
     dayone: Starter, tmp_path: Path, local_llm: str

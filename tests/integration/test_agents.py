@@ -23,7 +23,6 @@ def ended(program: Program) -> Program:
     return program
 
 
-@pytest.mark.slow
 @pytest.mark.kafka
 @pytest.mark.timeout(300)
 def test_no_key_anywhere_and_the_same_again_without_a_server(dayone: Starter, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ def test_one_broker_answers_and_makes_no_topic_by_itself(apache_kafka: ApacheKaf
     assert name in listed and own_name("other") not in listed
 
 
+@pytest.mark.thorough
 def test_a_cluster_keeps_every_record_when_a_broker_is_killed(
     apache_kafka_cluster: ApacheKafka, own_name: Names
 ) -> None:

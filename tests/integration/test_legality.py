@@ -1,6 +1,8 @@
-"""A million events of every shipped pack, stored through the sink's own decoder and store, and not one illegal.
+"""A hundred thousand events of every shipped pack, and a million where there is time, stored through the sink's own
+decoder and store, and not one illegal.
 
-No broker: the messages go from a producer that keeps them straight to the decoder, a few virtual days at a time.
+No broker: the messages go from a producer that keeps them straight to the decoder, a few virtual days at a time: up to
+some hundred thousand events in a transaction, as a sink with much to do takes them.
 """
 
 from __future__ import annotations
@@ -20,11 +22,8 @@ from sinks.store import MEMORY, Store
 from sinks.vocabulary import vocabulary_of
 from tests.runs import PACKS, pack_of, simulation_of
 
-EVENTS = 1_000_000
-USERS = 20_000
-#: Days played between two transactions: some hundred thousand events, as a sink with much to do takes them.
-DAYS = 3
-
+#: As many users as make so many events in some weeks.
+EVENTS_PER_USER = 50
 
 @dataclass
 class EventsOnly(MemoryProducer):
@@ -38,20 +37,30 @@ class EventsOnly(MemoryProducer):
             self.sent.append((python_bytes(keys), python_bytes(values)))
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("name", PACKS)
+def test_a_hundred_thousand_events_without_a_violation(name: str) -> None:
+    without_a_violation(name, 100_000, days=9)
+
+
+@pytest.mark.thorough
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", PACKS)
 def test_a_million_events_without_a_violation(name: str) -> None:
+    without_a_violation(name, 1_000_000, days=3)
+
+
+def without_a_violation(name: str, wanted: int, *, days: int) -> None:
+    """So many events, and what is left of so many days."""
     pack = pack_of(name)
     producer = EventsOnly(topic=f"dayone.{pack.product.name}.events")
-    simulation = simulation_of(name, users=USERS, producer=producer)
+    simulation = simulation_of(name, users=wanted // EVENTS_PER_USER, producer=producer)
     decoder = Decoder(vocabulary_of(pack))
-    events = days = offset = 0
+    events = played = offset = 0
     with Store.open(MEMORY, memory_limit="2GB") as store:
         store.load_pack(pack)
-        while events < EVENTS:
-            days += DAYS
-            events += simulation.advance(days * DAY_MS)
+        while events < wanted:
+            played += days
+            events += simulation.advance(played * DAY_MS)
             for keys, values in producer.sent:
                 offsets = range(offset, offset + len(values))
                 offset += len(values)

@@ -26,6 +26,7 @@ def kill_all(program: Program) -> None:
 
 @pytest.mark.kafka
 @pytest.mark.timeout(120)
+@pytest.mark.thorough
 def test_kills_of_the_whole_tree_never_make_the_bill_exceed_the_budget(dayone: Starter) -> None:
     """No answers are recorded and the broker dies too, so every start begins from nothing and would ask it all. Of
     several starts, each killed when it has spent a third, only the file of spending makes one the last."""

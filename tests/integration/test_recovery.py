@@ -24,7 +24,7 @@ from personas.population import DAY_MS, UNNAMED_TASTE, adopted_share, hours_of_w
 from simulator.arrivals import HOUR_MS
 from simulator.slates import Rankings, propensity_codes, propensity_table
 from sinks.store import Store
-from tests.runs import PACKS, START, course, pack_of, stored
+from tests.runs import LONG, START, course, pack_of, stored
 
 Numbers = Sequence[float] | np.ndarray[Any, Any]
 SIGMAS = 4.5
@@ -33,7 +33,7 @@ USERS, DAYS = 2000, 20
 _CALM, _CALM_DAYS = 3000, 30
 
 
-@pytest.fixture(params=PACKS)
+@pytest.fixture(params=LONG)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

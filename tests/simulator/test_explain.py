@@ -20,12 +20,12 @@ from personas.product import Product
 from simulator.cli import app
 from simulator.explain import Explanation, amount_of_bytes, explain, render
 from simulator.forecast import _sessions
-from tests.runs import PACKS, START, course, pack_of
+from tests.runs import LONG, START, course, pack_of
 
 USERS, DAYS = 3000, 20
 
 
-@pytest.fixture(scope="module", params=PACKS)
+@pytest.fixture(scope="module", params=LONG)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -36,7 +36,7 @@ from simulator.twins.playing import Twins
 from simulator.twins.scripts import words_of
 from sinks.legality import violations
 from sinks.store import MEMORY, Store
-from tests.runs import START, course, simulation_of, store_records
+from tests.runs import LONG, START, course, simulation_of, store_records
 
 USERS, DAYS = 150, 20
 
@@ -60,7 +60,7 @@ def core_of(pack_name: str) -> pa.Table:
     })  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=["shop", "stream", "desk"])
+@pytest.fixture(scope="module", params=LONG)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fitted(request.param, tmp_path_factory.mktemp(request.param), core_of(request.param))
 

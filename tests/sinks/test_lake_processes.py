@@ -21,7 +21,7 @@ from tests.nursery import Starter
 from tests.postgres import Server
 from tests.sinks.making import EVENTS, PRODUCT, events, manifest
 
-pytestmark = [pytest.mark.kafka, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.kafka, pytest.mark.thorough, pytest.mark.timeout(300)]
 PARTITIONS = 6
 
 

@@ -168,6 +168,7 @@ def test_no_model_says_where_to_get_one(tmp_path: Any, monkeypatch: pytest.Monke
 
 @pytest.mark.local_llm
 @pytest.mark.timeout(300)
+@pytest.mark.thorough
 def test_a_real_model_keeps_to_the_schema(local_llm: str) -> None:
     assert shipped_model() is not None
     outcomes, model = ask(local_llm, 2, timeout_seconds=200)

@@ -42,7 +42,7 @@ def taught(folder: Path, plan: Plan) -> tuple[Lesson, Notebook]:
     return course.learn(complete=course.teach()), notebook
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_course_recovers_the_truth_of_its_oracle(tmp_path: Path) -> None:
     """What is chosen tells no other truth than what comes by itself. (2,000 visits: see test_fit.py.)"""
     lesson, notebook = taught(tmp_path, Plan(100.0, 300))

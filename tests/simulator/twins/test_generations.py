@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pytest
 from threadpoolctl import threadpool_info
 
 from personas.randomness import root_key
@@ -33,6 +34,7 @@ def drawn(model: TwinModel, generation: int) -> pa.Table:
     return made.set_column(0, "user_id", names[0]).set_column(1, "session_id", names[1])
 
 
+@pytest.mark.thorough
 def test_generations_that_keep_the_core_keep_what_it_teaches_and_others_do_not() -> None:
     log = promises(3 * USERS)
     core, others = of_users(log, 0, USERS), of_users(log, USERS, 3 * USERS)

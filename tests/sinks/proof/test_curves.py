@@ -143,6 +143,7 @@ def test_every_task_of_the_measures_is_asked_unless_measures_are_named() -> None
     assert set(Judge(few(), ("new_item_rank", "gaps")).skills(few().real[0])) == {"new item"}
 
 
+@pytest.mark.thorough
 def test_synthetic_data_helps_while_real_data_is_little() -> None:
     zero = encode_with(few().synthetic.words, "zero", shop_log(30, 200))
     wanted = (*ITEMS, "next_event_log_loss")
@@ -261,7 +262,8 @@ class TestMarkov(MakerContract):
             assert np.abs(shares[0] - shares[1]).max() < 0.06
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
+@pytest.mark.timeout(300)
 class TestCommands(MakerContract):
     users = 40
 

@@ -48,16 +48,19 @@ class TestEveryTask(TaskOfAProduct):
                 self.test_features_do_not_know_the_future(Leaking(task, leak), cut)
 
 
+@pytest.mark.thorough
 class TestEveryTaskOnStream(TaskOfAProduct):
     product = "stream"
     users = 100
 
 
+@pytest.mark.thorough
 class TestEveryTaskOnDesk(TaskOfAProduct):
     product = "desk"
     users = 150
 
 
+@pytest.mark.thorough
 class TestEveryTaskOnAPackJustBegun(TaskOfAProduct):
     """What `dayone init` makes is a copy of the template."""
 
