@@ -23,19 +23,20 @@ from simulator.choice import OUTCOMES
 from simulator.engine import Played
 from simulator.properties import Properties, Rows
 from simulator.slates import Rankings, propensity_codes, propensity_table
+from simulator.views import alone, pick, viewed
 
 SESSION_KEY = 1_000_000
 _SESSION_BITS = 16
 _BEGIN = '{"specversion":"1.0","id":"'
-_COLUMNS = ("time", "user", "tie", "row", "kind", "problem", "place")
+_COLUMNS = ("time", "user", "tie", "row", "kind", "problem")
 
 
 @dataclass(frozen=True)
 class Messages:
     """Messages of one topic: the sort keys (`time` in milliseconds after the start of the run, `user` the user's number
     in the whole population, `tie` within user and instant), `row` the user's row in the shard's population, `kind` the
-    number of the event type (-1 for Dayone's own types), `problem` the one planted there (-1 for none), and where the
-    text of each stands in `texts` (Arrow), so that messages are picked and put in order without copying it."""
+    number of the event type (-1 for Dayone's own types), `problem` the one planted there (-1 for none), and the text of
+    each in `values` (Arrow's strings or, better, views of them: see `views`)."""
 
     time: npt.NDArray[np.int64]
     user: npt.NDArray[np.int64]
@@ -43,37 +44,32 @@ class Messages:
     row: npt.NDArray[np.int64]
     kind: npt.NDArray[np.int64]
     problem: npt.NDArray[np.int64]
-    place: npt.NDArray[np.int64]
-    texts: pa.Array
+    values: pa.Array
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", viewed(self.values))
 
     def __len__(self) -> int:
         return len(self.time)
 
-    @property
-    def values(self) -> pa.Array:
-        """The text of each message, in the order of the messages: no copy, `texts` is the dictionary."""
-        return pa.DictionaryArray.from_arrays(pa.array(self.place), self.texts, safe=False)
-
     def take(self, rows: npt.NDArray[Any]) -> Messages:
-        """The given messages, with the texts of all."""
-        return Messages(**{name: getattr(self, name)[rows] for name in _COLUMNS}, texts=self.texts)
+        """The given messages; their texts stay where they are, among those of all."""
+        return Messages(**{name: getattr(self, name)[rows] for name in _COLUMNS}, values=pick(self.values, rows))
 
     def alone(self) -> Messages:
         """The same messages, without the texts of others."""
-        return replace(self, place=np.arange(len(self)), texts=self.texts.take(pa.array(self.place)))
+        return replace(self, values=alone(self.values))
 
     @staticmethod
     def join(parts: list[Messages]) -> Messages:
         """The messages of all parts, one after the other."""
         columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS}
-        starts = np.cumsum([0, *(len(part.texts) for part in parts[:-1])])
-        columns["place"] += np.repeat(starts, [len(part) for part in parts])
-        return Messages(**columns, texts=pa.concat_arrays([part.texts for part in parts]))
+        return Messages(**columns, values=pa.concat_arrays([part.values for part in parts]))
 
 
 def no_messages() -> Messages:
     empty = np.zeros(0, dtype=np.int64)
-    return Messages(empty, empty, empty, empty, empty, empty, empty, pa.array([], pa.string()))
+    return Messages(empty, empty, empty, empty, empty, empty, pa.array([], pa.string()))
 
 
 class Encoder:
@@ -173,8 +169,7 @@ class Encoder:
             row=row,
             kind=np.full(len(row), number, dtype=np.int64),
             problem=columns["problem"].astype(np.int64),
-            place=np.arange(len(row)),
-            texts=values,
+            values=values,
         )
 
     def sessions(self, played: Played) -> Messages:
@@ -273,7 +268,7 @@ class Encoder:
     def _own(self, time: npt.NDArray[Any], row: npt.NDArray[Any], tie: npt.NDArray[Any], values: pa.Array) -> Messages:
         kind = np.full(len(row), -1, dtype=np.int64)
         times = np.asarray(time, dtype=np.int64)
-        return Messages(times, self.population.number[row], tie, row, kind, kind, np.arange(len(row)), values)
+        return Messages(times, self.population.number[row], tie, row, kind, kind, values)
 
 
 def ending_from(played: Played, instant: int) -> Played:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -30,8 +31,10 @@ from simulator.sequence import Position, Sequence
 from simulator.slates import build_rankings
 from simulator.support.conversations import Conversations
 from simulator.support.speaking import Speaker
-from simulator.twins.playing import Twins
 from simulator.world import I64, World, build_world
+
+if TYPE_CHECKING:
+    from simulator.twins.playing import Twins
 
 Held = dict[str, dict[int, Position]]
 #: Makes the chooser of the users that agents play, from their population and who stands in for the agents.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from personas.arrow import leave_pandas_out
 from personas.console import told_errors
 from sinks.dead_letters.cli import app as dead_letters
 from sinks.lake_cli import app as lake
@@ -86,6 +87,7 @@ def sink(
         )  # fmt: skip
         setup_logging(settings.log_format, settings.log_level)
 
+        leave_pandas_out()
         from personas.pack import load_pack
         from sinks.runtime import run_sink
 
