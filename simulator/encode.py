@@ -17,7 +17,7 @@ from personas import event as contract
 from personas.pack import Pack
 from personas.population import Population, device_names, trait_names
 from personas.provenance import RunIdentity
-from personas.randomness import fold
+from personas.randomness import fold, mix
 from simulator import text
 from simulator.choice import OUTCOMES
 from simulator.engine import Played
@@ -84,12 +84,12 @@ class Encoder:
         self.pack, self.population, self.rankings = pack, population, rankings
         self.properties = Properties(pack)
         self.calendar = text.Calendar(identity.start)
-        self.ids = pa.array(population.ids.astype(str), pa.string())
+        self.ids = text.fragments(population.ids.astype(str).tolist())
         self.devices = text.quoted(device_names(pack))
         self.personas = text.quoted([persona.name for persona in pack.personas])
         self.intents = text.quoted(list(pack.product.intents))
         self.problems = text.quoted(list(pack.product.problems) or ["none"])
-        self.outcomes = pa.array([f',"outcome":"{name}"' if name else "" for name in OUTCOMES], pa.string())
+        self.outcomes = text.fragments([f',"outcome":"{name}"' if name else "" for name in OUTCOMES])
         self.chances = text.numbers(np.round(propensity_table(rankings), 6).tolist())
         self.slates = text.quoted(list(pack.product.slates) or ["none"])
         self._source = f'","source":"/dayone/{identity.product}","type":"'
@@ -98,7 +98,7 @@ class Encoder:
             for name in (generator or identity.generator, identity.generator)
         ]
         self._origin = origins[0]
-        self._origins = pa.array(origins, pa.string()) if generator else None
+        self._origins = text.fragments(origins) if generator else None
 
     def _envelope(
         self, id_: pa.Array, kind: str, time: pa.Array, user: pa.Array, session: pa.Array | None,
@@ -158,8 +158,8 @@ class Encoder:
             words=played.words,
         )
         values = text.join(
-            text.look_up(before, of), text.integers(columns["sequence"]), f'{self._source}{name}","time":"',
-            *self.calendar.pieces(columns["time"]), text.look_up(after, of),
+            text.look_up(before, of), text.integers(columns["sequence"]),
+            *self.calendar.pieces(columns["time"], f'{self._source}{name}","time":"'), text.look_up(after, of),
             *self.properties.fragments(name, rows), "}}",
         )  # fmt: skip
         return Messages(
@@ -214,27 +214,29 @@ class Encoder:
         for column, render in (("problem", self._problem), ("slate", self._slate)):
             rows = np.flatnonzero(events[column] >= 0)
             session = _session_rows(played, rows)
-            sort = np.lexsort((events["sequence"][rows], session))
+            rows = rows[np.lexsort((events["sequence"][rows], session))]
             counts = np.bincount(session, minlength=len(played.sessions["user"]))
-            result.append(text.lists(render(played, rows[sort]), counts))
+            items = text.integers(events["sequence"][rows]), render(played, rows)
+            result.append(text.lists(items, counts, '{"sequence":'))
         return result[0], result[1]
 
     def _problem(self, played: Played, rows: npt.NDArray[Any]) -> pa.Array:
-        if not len(rows):
-            return pa.array([], pa.string())
-        name = text.look_up(self.problems, played.events["problem"][rows])
-        return text.join('{"sequence":', text.integers(played.events["sequence"][rows]), ',"problem":', name, "}")
+        """What the label of a session says of problems, after their sequence."""
+        return text.look_up(text.join(',"problem":', self.problems, "}"), played.events["problem"][rows])
 
     def _slate(self, played: Played, rows: npt.NDArray[Any]) -> pa.Array:
+        """What the label of a session says of slates, after their sequence. Many have the same propensities."""
         if not len(rows):
-            return pa.array([], pa.string())
+            return text.fragments([])
         shown = {name: column[played.events["slate"][rows]] for name, column in played.slates.items()}
-        there = shown["items"] >= 0
         slate, day = shown["slate"].astype(np.int64), shown["day"].astype(np.int64)
         code = propensity_codes(self.rankings, slate, shown["listed"].astype(np.int64), day, shown["as_ranked"])
-        listed = text.lists(text.look_up(self.chances, code[there]), there.sum(axis=1))
-        sequence, name = text.integers(played.events["sequence"][rows]), text.look_up(self.slates, slate)
-        return text.join('{"sequence":', sequence, ',"slate":', name, ',"propensities":', listed, "}")
+        code[shown["items"] < 0] = -1
+        first, same = alike(np.column_stack([slate, code]).astype(np.int32))
+        there = code[first] >= 0
+        listed = text.lists([text.look_up(self.chances, code[first][there])], there.sum(axis=1))
+        name = text.look_up(self.slates, slate[first])
+        return text.look_up(text.join(',"slate":', name, ',"propensities":', listed, "}"), same)
 
     def users(self, rows: npt.NDArray[np.int64]) -> Messages:
         """The records of the given users (rows of the shard's population)."""
@@ -271,6 +273,21 @@ class Encoder:
         return Messages(times, self.population.number[row], tie, row, kind, kind, values)
 
 
+def alike(rows: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rows that stand for others like them, and for each row which of those is the same; without sorting, so that a few
+    stand for themselves although there are more like them."""
+    every = np.arange(len(rows))
+    odd = fold(np.uint64(0), np.arange(rows.shape[1])) | np.uint64(1)
+    slot = mix((rows.astype(np.uint64) * odd).sum(axis=1)) >> np.uint64(48)
+    last = np.zeros(1 << 16, dtype=np.int64)
+    last[slot] = every
+    standing = last[slot]
+    standing = np.where((rows[standing] == rows).all(axis=1), standing, every)
+    stands = np.zeros(len(rows), dtype=bool)
+    stands[standing] = True
+    return np.flatnonzero(stands), (np.cumsum(stands) - 1)[standing]
+
+
 def ending_from(played: Played, instant: int) -> Played:
     """Of what was played, the sessions that end at this instant or later, whole."""
     keep = played.sessions["ended"] >= instant
@@ -289,4 +306,4 @@ def _session_rows(played: Played, events: npt.NDArray[np.int64]) -> npt.NDArray[
 
 
 def _booleans(values: npt.NDArray[np.bool_]) -> pa.Array:
-    return text.look_up(pa.array(["false", "true"], pa.string()), values.astype(np.int64))
+    return text.look_up(text.fragments(["false", "true"]), values.astype(np.int64))
