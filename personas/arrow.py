@@ -6,8 +6,8 @@ Two ways considered: buffers of ours to be filled again, which neither numpy nor
 allocator for both (the C library's, which lets the one fill what the other has left), told to keep what it has. It
 takes less memory, too, than two that each keep their own.
 
-pyarrow looks for pandas as soon as it is handed a Python object, and loads it where it is installed: a third of a
-second for nothing, since Dayone uses none. Knows no column and no room.
+pyarrow and DuckDB look for pandas as soon as they are handed a Python object, and load it where it is installed: a
+third of a second for nothing, since Dayone uses none. Knows no column and no room.
 """
 
 from __future__ import annotations
@@ -28,19 +28,13 @@ class _WithoutPandas:
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         """For `sys.meta_path`."""
         if name == "pandas":
-            raise ModuleNotFoundError("left out: Dayone runs without pandas", name=name)
+            raise ModuleNotFoundError("left out: this process runs without pandas", name=name)
 
 
 def leave_pandas_out() -> None:
-    """To be called when a process begins, before anything is made of Arrow's."""
-    finder = _WithoutPandas()
-    sys.meta_path.insert(0, finder)
-    try:
-        import pyarrow as pa
-
-        pa.scalar("")  # now it has looked, and does not look again unless pandas is asked for by name
-    finally:
-        sys.meta_path.remove(finder)
+    """To be called when a process begins, before anything is made of Arrow's or DuckDB's: it has no pandas then."""
+    if not any(isinstance(finder, _WithoutPandas) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _WithoutPandas())
 
 
 def keep_memory() -> None:
