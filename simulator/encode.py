@@ -72,6 +72,18 @@ def no_messages() -> Messages:
     return Messages(empty, empty, empty, empty, empty, empty, pa.array([], pa.string()))
 
 
+class _Picked(dict[str, npt.NDArray[Any]]):
+    """The given rows of columns, each taken out when it is asked for: no type of event needs them all."""
+
+    def __init__(self, columns: dict[str, npt.NDArray[Any]], rows: npt.NDArray[np.int64]) -> None:
+        super().__init__()
+        self._columns, self._rows = columns, rows
+
+    def __missing__(self, name: str) -> npt.NDArray[Any]:
+        self[name] = self._columns[name][self._rows]
+        return self[name]
+
+
 class Encoder:
     """Encodes what an engine played for one run."""
 
@@ -134,7 +146,7 @@ class Encoder:
             rows = order[first : first + count]
             first += count
             if count:
-                of_type = {key: column[rows] for key, column in columns.items()}
+                of_type = _Picked(columns, rows)
                 parts.append(self._events_of_type(number, name, of_type, session[rows], frame, played))
         return Messages.join(parts)
 
@@ -299,10 +311,19 @@ def ending_from(played: Played, instant: int) -> Played:
 
 def _session_rows(played: Played, events: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The row in `played.sessions` of the session of each of these events: what is played is played to its end."""
-    name = (played.sessions["user"].astype(np.int64) << 32) + played.sessions["session"]
+    if not len(events):
+        return events
+    users, sessions = played.sessions["user"].astype(np.int64), played.sessions["session"].astype(np.int64)
+    name = (users << 32) + sessions
     order = np.argsort(name, kind="stable")
-    of = (played.events["user"][events].astype(np.int64) << 32) + played.events["session"][events]
-    return order[np.searchsorted(name[order], of)] if len(of) else events
+    user, number = users[order], sessions[order]
+    of_user, of_session = played.events["user"][events].astype(np.int64), played.events["session"][events]
+    if ((user[1:] == user[:-1]) & (number[1:] != number[:-1] + 1)).any():  # twins' sessions may overlap
+        return np.asarray(order[np.searchsorted(name[order], (of_user << 32) + of_session)])
+    # a user's sessions stand one after the other, so where the first stands says where all do
+    begin = np.zeros(int(user[-1]) + 1, dtype=np.int64)
+    begin[user[::-1]] = (np.arange(len(order)) - number)[::-1]  # of several the first one stays
+    return np.asarray(order[begin[of_user] + of_session])
 
 
 def _booleans(values: npt.NDArray[np.bool_]) -> pa.Array:
