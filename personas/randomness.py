@@ -9,6 +9,7 @@ by element, so results do not depend on where in an array a number stands, or on
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from statistics import NormalDist
@@ -45,11 +46,14 @@ def mix(values: U64) -> U64:
 
 def fold(key: U64 | np.uint64, counter: npt.NDArray[Any] | int) -> U64:
     """Mix a counter into a key. Shapes broadcast; the result is both a new key and random bits."""
-    if isinstance(counter, int):
-        step = np.array([((counter + 1) * int(_GOLDEN)) & 0xFFFFFFFFFFFFFFFF], dtype=np.uint64)
-    else:
-        step = (counter.astype(np.uint64) + np.uint64(1)) * _GOLDEN
-    return mix(np.atleast_1d(key) + step)
+    step = _step(counter) if isinstance(counter, int) else (counter.astype(np.uint64) + np.uint64(1)) * _GOLDEN
+    return mix(key + step if step.ndim else np.atleast_1d(key) + step)
+
+
+@functools.lru_cache(maxsize=1024)
+def _step(counter: int) -> U64:
+    """Purposes are few, and asked for all the time."""
+    return np.array([((counter + 1) * int(_GOLDEN)) & 0xFFFFFFFFFFFFFFFF], dtype=np.uint64)
 
 
 def uniform(bits: U64) -> F64:

@@ -115,9 +115,10 @@ class BehaviourChooser:
         """[n, E+1]: the weight of every event, and of leaving (last), for every row; 0 where it is illegal."""
         behaviour, persona = self.behaviour, self.population.persona[pool.user]
         intents, rows = behaviour.intents.shape[1], self.world.legal.shape[0]
-        weight: F32 = self._weights[(persona * intents + pool.intent) * rows + situation]
-        weight *= behaviour.after[pool.last]
-        weight *= self._bend[pool.user]
+        # `take` gathers whole rows ten times as fast as an index does
+        weight: F32 = self._weights.take((persona * intents + pool.intent) * rows + situation, axis=0)
+        weight *= behaviour.after.take(pool.last, axis=0)
+        weight *= self._bend.take(pool.user, axis=0)
         troubled = np.flatnonzero(pool.problem >= 0)
         if len(troubled):
             weight[troubled] *= behaviour.reaction[pool.problem[troubled]]

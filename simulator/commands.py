@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from personas.arrow import leave_pandas_out
 from personas.errors import ControlError, SettingsError
 from personas.logs import setup_logging
 from simulator.broker import EmbeddedBroker
@@ -34,7 +35,9 @@ INTERRUPTED = 130
 def simulate_command(pack_name: str, options: RunOptions, shard: str, settings: SimulatorSettings) -> None:
     """`dayone simulate`."""
     setup_logging(settings.log_format, settings.log_level)
-    order, json_output = order_of(run_of(pack_name, options, settings), options, settings, shard), options.json_output
+    wanted, json_output = run_of(pack_name, options, settings), options.json_output
+    leave_pandas_out()
+    order = order_of(wanted, options, settings, shard)
     from simulator.daemon import run_order
 
     if settings.kafka_bootstrap_servers is not None:

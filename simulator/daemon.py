@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
+from personas.arrow import keep_memory
 from personas.connection import KafkaConnection
 from personas.errors import StudentError, TwinError
 from personas.health import HealthServer
@@ -56,6 +57,7 @@ def run_order(
 ) -> Run:
     """Carry out an order on the broker at `connection`, until it is complete or the process is told to stop: by a
     signal, or by `stop`, which may be set already."""
+    keep_memory()
     product, clock = order.identity.product, clock or WallClock()
     shard = Shard.parse(order.shard, order.partitions)
     provision(connection, product_topics(product, order.partitions), timeout=settings.simulator_connect_seconds)

@@ -133,12 +133,14 @@ class Effects:
             item[of_bag] = pool.bag_items[of_bag, pool.counters[of_bag, BAG_COUNT] - 1]
         rows = np.flatnonzero(mode == ITEM_OF_SLATE)
         if len(rows):
-            user, shown = pool.user[rows], pool.shown[rows]
+            user, shown = pool.user[rows], pool.shown.take(rows, axis=0)
             there = np.maximum(shown, 0)
-            weight = self._tastes[user[:, None], self.world.item_category[there]]
-            weight = weight * self.behaviour.appeal[self.appeal_level[user][:, None], there]
-            weight *= self._looked_at[pool.slate[rows]]
-            seen = self.seen[user]
+            # `take` with numbers into the flat table is five times as fast as an index in two dimensions
+            tastes, appeal = self._tastes, self.behaviour.appeal
+            weight = tastes.take((user * tastes.shape[1])[:, None] + self.world.item_category.take(there))
+            weight = weight * appeal.take((self.appeal_level[user] * appeal.shape[1])[:, None] + there)
+            weight *= self._looked_at.take(pool.slate[rows], axis=0)
+            seen = self.seen.take(user, axis=0)
             known = shown == seen[:, :1]
             for column in range(1, SEEN):
                 known |= shown == seen[:, column : column + 1]
@@ -151,8 +153,7 @@ class Effects:
             chosen = shown[np.arange(len(rows)), place]
             item[rows], pool.position[rows] = chosen, place + 1
             pool.items[rows] += 1
-            self.seen[user, 1:] = self.seen[user, :-1]
-            self.seen[user, 0] = chosen
+            self.seen[user] = np.column_stack([chosen, seen[:, :-1]])
         rows = np.flatnonzero(mode == ITEM_OF_CATALOG)
         if len(rows):
             item[rows] = self.anything(pool.user[rows], pool.started[rows] // DAY_MS, fold(key[rows], ITEM))

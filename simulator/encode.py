@@ -17,25 +17,26 @@ from personas import event as contract
 from personas.pack import Pack
 from personas.population import Population, device_names, trait_names
 from personas.provenance import RunIdentity
-from personas.randomness import fold
+from personas.randomness import fold, mix
 from simulator import text
 from simulator.choice import OUTCOMES
 from simulator.engine import Played
 from simulator.properties import Properties, Rows
 from simulator.slates import Rankings, propensity_codes, propensity_table
+from simulator.views import alone, pick, viewed
 
 SESSION_KEY = 1_000_000
 _SESSION_BITS = 16
 _BEGIN = '{"specversion":"1.0","id":"'
-_COLUMNS = ("time", "user", "tie", "row", "kind", "problem", "place")
+_COLUMNS = ("time", "user", "tie", "row", "kind", "problem")
 
 
 @dataclass(frozen=True)
 class Messages:
     """Messages of one topic: the sort keys (`time` in milliseconds after the start of the run, `user` the user's number
     in the whole population, `tie` within user and instant), `row` the user's row in the shard's population, `kind` the
-    number of the event type (-1 for Dayone's own types), `problem` the one planted there (-1 for none), and where the
-    text of each stands in `texts` (Arrow), so that messages are picked and put in order without copying it."""
+    number of the event type (-1 for Dayone's own types), `problem` the one planted there (-1 for none), and the text of
+    each in `values` (Arrow's strings or, better, views of them: see `views`)."""
 
     time: npt.NDArray[np.int64]
     user: npt.NDArray[np.int64]
@@ -43,37 +44,44 @@ class Messages:
     row: npt.NDArray[np.int64]
     kind: npt.NDArray[np.int64]
     problem: npt.NDArray[np.int64]
-    place: npt.NDArray[np.int64]
-    texts: pa.Array
+    values: pa.Array
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", viewed(self.values))
 
     def __len__(self) -> int:
         return len(self.time)
 
-    @property
-    def values(self) -> pa.Array:
-        """The text of each message, in the order of the messages: no copy, `texts` is the dictionary."""
-        return pa.DictionaryArray.from_arrays(pa.array(self.place), self.texts, safe=False)
-
     def take(self, rows: npt.NDArray[Any]) -> Messages:
-        """The given messages, with the texts of all."""
-        return Messages(**{name: getattr(self, name)[rows] for name in _COLUMNS}, texts=self.texts)
+        """The given messages; their texts stay where they are, among those of all."""
+        return Messages(**{name: getattr(self, name)[rows] for name in _COLUMNS}, values=pick(self.values, rows))
 
     def alone(self) -> Messages:
         """The same messages, without the texts of others."""
-        return replace(self, place=np.arange(len(self)), texts=self.texts.take(pa.array(self.place)))
+        return replace(self, values=alone(self.values))
 
     @staticmethod
     def join(parts: list[Messages]) -> Messages:
         """The messages of all parts, one after the other."""
         columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS}
-        starts = np.cumsum([0, *(len(part.texts) for part in parts[:-1])])
-        columns["place"] += np.repeat(starts, [len(part) for part in parts])
-        return Messages(**columns, texts=pa.concat_arrays([part.texts for part in parts]))
+        return Messages(**columns, values=pa.concat_arrays([part.values for part in parts]))
 
 
 def no_messages() -> Messages:
     empty = np.zeros(0, dtype=np.int64)
-    return Messages(empty, empty, empty, empty, empty, empty, empty, pa.array([], pa.string()))
+    return Messages(empty, empty, empty, empty, empty, empty, pa.array([], pa.string()))
+
+
+class _Picked(dict[str, npt.NDArray[Any]]):
+    """The given rows of columns, each taken out when it is asked for: no type of event needs them all."""
+
+    def __init__(self, columns: dict[str, npt.NDArray[Any]], rows: npt.NDArray[np.int64]) -> None:
+        super().__init__()
+        self._columns, self._rows = columns, rows
+
+    def __missing__(self, name: str) -> npt.NDArray[Any]:
+        self[name] = self._columns[name][self._rows]
+        return self[name]
 
 
 class Encoder:
@@ -88,12 +96,12 @@ class Encoder:
         self.pack, self.population, self.rankings = pack, population, rankings
         self.properties = Properties(pack)
         self.calendar = text.Calendar(identity.start)
-        self.ids = pa.array(population.ids.astype(str), pa.string())
+        self.ids = text.fragments(population.ids.astype(str).tolist())
         self.devices = text.quoted(device_names(pack))
         self.personas = text.quoted([persona.name for persona in pack.personas])
         self.intents = text.quoted(list(pack.product.intents))
         self.problems = text.quoted(list(pack.product.problems) or ["none"])
-        self.outcomes = pa.array([f',"outcome":"{name}"' if name else "" for name in OUTCOMES], pa.string())
+        self.outcomes = text.fragments([f',"outcome":"{name}"' if name else "" for name in OUTCOMES])
         self.chances = text.numbers(np.round(propensity_table(rankings), 6).tolist())
         self.slates = text.quoted(list(pack.product.slates) or ["none"])
         self._source = f'","source":"/dayone/{identity.product}","type":"'
@@ -102,7 +110,7 @@ class Encoder:
             for name in (generator or identity.generator, identity.generator)
         ]
         self._origin = origins[0]
-        self._origins = pa.array(origins, pa.string()) if generator else None
+        self._origins = text.fragments(origins) if generator else None
 
     def _envelope(
         self, id_: pa.Array, kind: str, time: pa.Array, user: pa.Array, session: pa.Array | None,
@@ -138,7 +146,7 @@ class Encoder:
             rows = order[first : first + count]
             first += count
             if count:
-                of_type = {key: column[rows] for key, column in columns.items()}
+                of_type = _Picked(columns, rows)
                 parts.append(self._events_of_type(number, name, of_type, session[rows], frame, played))
         return Messages.join(parts)
 
@@ -162,8 +170,8 @@ class Encoder:
             words=played.words,
         )
         values = text.join(
-            text.look_up(before, of), text.integers(columns["sequence"]), f'{self._source}{name}","time":"',
-            *self.calendar.pieces(columns["time"]), text.look_up(after, of),
+            text.look_up(before, of), text.integers(columns["sequence"]),
+            *self.calendar.pieces(columns["time"], f'{self._source}{name}","time":"'), text.look_up(after, of),
             *self.properties.fragments(name, rows), "}}",
         )  # fmt: skip
         return Messages(
@@ -173,8 +181,7 @@ class Encoder:
             row=row,
             kind=np.full(len(row), number, dtype=np.int64),
             problem=columns["problem"].astype(np.int64),
-            place=np.arange(len(row)),
-            texts=values,
+            values=values,
         )
 
     def sessions(self, played: Played) -> Messages:
@@ -219,27 +226,29 @@ class Encoder:
         for column, render in (("problem", self._problem), ("slate", self._slate)):
             rows = np.flatnonzero(events[column] >= 0)
             session = _session_rows(played, rows)
-            sort = np.lexsort((events["sequence"][rows], session))
+            rows = rows[np.lexsort((events["sequence"][rows], session))]
             counts = np.bincount(session, minlength=len(played.sessions["user"]))
-            result.append(text.lists(render(played, rows[sort]), counts))
+            items = text.integers(events["sequence"][rows]), render(played, rows)
+            result.append(text.lists(items, counts, '{"sequence":'))
         return result[0], result[1]
 
     def _problem(self, played: Played, rows: npt.NDArray[Any]) -> pa.Array:
-        if not len(rows):
-            return pa.array([], pa.string())
-        name = text.look_up(self.problems, played.events["problem"][rows])
-        return text.join('{"sequence":', text.integers(played.events["sequence"][rows]), ',"problem":', name, "}")
+        """What the label of a session says of problems, after their sequence."""
+        return text.look_up(text.join(',"problem":', self.problems, "}"), played.events["problem"][rows])
 
     def _slate(self, played: Played, rows: npt.NDArray[Any]) -> pa.Array:
+        """What the label of a session says of slates, after their sequence. Many have the same propensities."""
         if not len(rows):
-            return pa.array([], pa.string())
+            return text.fragments([])
         shown = {name: column[played.events["slate"][rows]] for name, column in played.slates.items()}
-        there = shown["items"] >= 0
         slate, day = shown["slate"].astype(np.int64), shown["day"].astype(np.int64)
         code = propensity_codes(self.rankings, slate, shown["listed"].astype(np.int64), day, shown["as_ranked"])
-        listed = text.lists(text.look_up(self.chances, code[there]), there.sum(axis=1))
-        sequence, name = text.integers(played.events["sequence"][rows]), text.look_up(self.slates, slate)
-        return text.join('{"sequence":', sequence, ',"slate":', name, ',"propensities":', listed, "}")
+        code[shown["items"] < 0] = -1
+        first, same = alike(np.column_stack([slate, code]).astype(np.int32))
+        there = code[first] >= 0
+        listed = text.lists([text.look_up(self.chances, code[first][there])], there.sum(axis=1))
+        name = text.look_up(self.slates, slate[first])
+        return text.look_up(text.join(',"slate":', name, ',"propensities":', listed, "}"), same)
 
     def users(self, rows: npt.NDArray[np.int64]) -> Messages:
         """The records of the given users (rows of the shard's population)."""
@@ -273,7 +282,22 @@ class Encoder:
     def _own(self, time: npt.NDArray[Any], row: npt.NDArray[Any], tie: npt.NDArray[Any], values: pa.Array) -> Messages:
         kind = np.full(len(row), -1, dtype=np.int64)
         times = np.asarray(time, dtype=np.int64)
-        return Messages(times, self.population.number[row], tie, row, kind, kind, np.arange(len(row)), values)
+        return Messages(times, self.population.number[row], tie, row, kind, kind, values)
+
+
+def alike(rows: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rows that stand for others like them, and for each row which of those is the same; without sorting, so that a few
+    stand for themselves although there are more like them."""
+    every = np.arange(len(rows))
+    odd = fold(np.uint64(0), np.arange(rows.shape[1])) | np.uint64(1)
+    slot = mix((rows.astype(np.uint64) * odd).sum(axis=1)) >> np.uint64(48)
+    last = np.zeros(1 << 16, dtype=np.int64)
+    last[slot] = every
+    standing = last[slot]
+    standing = np.where((rows[standing] == rows).all(axis=1), standing, every)
+    stands = np.zeros(len(rows), dtype=bool)
+    stands[standing] = True
+    return np.flatnonzero(stands), (np.cumsum(stands) - 1)[standing]
 
 
 def ending_from(played: Played, instant: int) -> Played:
@@ -287,11 +311,20 @@ def ending_from(played: Played, instant: int) -> Played:
 
 def _session_rows(played: Played, events: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The row in `played.sessions` of the session of each of these events: what is played is played to its end."""
-    name = (played.sessions["user"].astype(np.int64) << 32) + played.sessions["session"]
+    if not len(events):
+        return events
+    users, sessions = played.sessions["user"].astype(np.int64), played.sessions["session"].astype(np.int64)
+    name = (users << 32) + sessions
     order = np.argsort(name, kind="stable")
-    of = (played.events["user"][events].astype(np.int64) << 32) + played.events["session"][events]
-    return order[np.searchsorted(name[order], of)] if len(of) else events
+    user, number = users[order], sessions[order]
+    of_user, of_session = played.events["user"][events].astype(np.int64), played.events["session"][events]
+    if ((user[1:] == user[:-1]) & (number[1:] != number[:-1] + 1)).any():  # twins' sessions may overlap
+        return np.asarray(order[np.searchsorted(name[order], (of_user << 32) + of_session)])
+    # a user's sessions stand one after the other, so where the first stands says where all do
+    begin = np.zeros(int(user[-1]) + 1, dtype=np.int64)
+    begin[user[::-1]] = (np.arange(len(order)) - number)[::-1]  # of several the first one stays
+    return np.asarray(order[begin[of_user] + of_session])
 
 
 def _booleans(values: npt.NDArray[np.bool_]) -> pa.Array:
-    return text.look_up(pa.array(["false", "true"], pa.string()), values.astype(np.int64))
+    return text.look_up(text.fragments(["false", "true"]), values.astype(np.int64))

@@ -12,9 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from personas.errors import DeliveryError
+from simulator.views import viewed
 
-#: A column of bytes: Python's, or Arrow's (strings or binary, with a dictionary or without), which a producer takes
-#: without a Python object each.
+#: A column of bytes: Python's, or Arrow's (strings or binary, as views, with a dictionary or without), which a producer
+#: takes without a Python object each.
 Bytes: TypeAlias = "Sequence[bytes] | pa.Array"
 Numbers: TypeAlias = Sequence[int] | npt.NDArray[np.int64]
 
@@ -80,9 +81,7 @@ def check_lengths(values: Bytes, keys: Bytes, partitions: Numbers) -> None:
 
 def python_bytes(column: Bytes) -> list[bytes]:
     """The column as Python objects."""
-    if isinstance(column, pa.DictionaryArray):
-        column = column.dictionary_decode()
-    return column.cast(pa.binary()).to_pylist() if isinstance(column, pa.Array) else list(column)
+    return viewed(column).to_pylist() if isinstance(column, pa.Array) else list(column)
 
 
 def refuse_closed() -> NoReturn:

@@ -86,9 +86,12 @@ class Pool:
 
     def view(self, rows: I64) -> Pool:
         """The given rows as a pool of their own (a copy)."""
-        return Pool(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        return Pool(**{name: getattr(self, name).take(rows, axis=0) for name in _COLUMNS})
 
     def keep(self, rows: I64) -> None:
         """Drop all other rows."""
-        for field in fields(self):
-            setattr(self, field.name, getattr(self, field.name)[rows])
+        for name in _COLUMNS:
+            setattr(self, name, getattr(self, name).take(rows, axis=0))
+
+
+_COLUMNS = tuple(field.name for field in fields(Pool))

@@ -22,8 +22,9 @@ from personas.connection import KafkaConnection
 from personas.errors import DeliveryError
 from simulator.memory_producer import MemoryProducer, Record
 from simulator.message_producer import Bytes, MessageProducer, Numbers, ProducerCounts, check_lengths, refuse_closed
-from simulator.records import ReadyRecords, RecordBatch, binary, lengths, record_batches
+from simulator.records import ReadyRecords, RecordBatch, record_batches
 from simulator.sender import connected, sender_options, trouble_of, unreachable
+from simulator.views import lengths, viewed
 
 __all__ = ["EventProducer", "MemoryProducer", "MessageProducer", "ProducerCounts", "Record", "sender_options"]
 
@@ -67,7 +68,7 @@ class EventProducer(MessageProducer):
         """See MessageProducer."""
         check_lengths(values, keys, partitions)
         self._wait(lambda: True)
-        data, names, rows = binary(values), binary(keys), np.asarray(partitions, dtype=np.int64)
+        data, names, rows = viewed(values), viewed(keys), np.asarray(partitions, dtype=np.int64)
         too_long = np.flatnonzero(lengths(data) > LARGEST_VALUE)
         good = int(too_long[0]) if len(too_long) else len(rows)
         for batch in record_batches(data.slice(0, good), names.slice(0, good), rows[:good], self._most):

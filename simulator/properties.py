@@ -90,7 +90,7 @@ class Properties:
             np.flatnonzero((self.item_category == c) & (oldest | ~oldest[self.item_category == c].any()))
             for c in range(len(categories))
         ]
-        self.sources: dict[str, Callable[[Rows], pa.Array]] = {
+        self.sources: dict[str, Callable[[Rows], text.Piece]] = {
             "position": lambda rows: text.integers(rows.columns["position"]),
             "category": lambda rows: text.look_up(self.category_names, rows.columns["category"]),
             "slate.items": lambda rows: self._list(rows.slate_items),
@@ -107,16 +107,37 @@ class Properties:
             "load_seconds": lambda rows: text.fixed(rows.columns["load_ms"], 3),
         }
         self.purpose = property_purposes(pack.product)
+        self._tables: dict[str, list[tuple[str, pa.Array | str]]] = {}
 
-    def fragments(self, event: str, rows: Rows) -> list[pa.Array | str]:
+    def fragments(self, event: str, rows: Rows) -> list[text.Piece]:
         """What stands between the braces of `data` for events of one type."""
-        pieces: list[pa.Array | str] = []
-        for number, (name, spec) in enumerate(self.pack.product.events[event].properties.items()):
-            pieces.append(f'{"," if number else ""}"{name}":')
-            pieces.append(self._value(event, name, spec, rows))
+        pieces: list[text.Piece] = []
+        for before, named in self._groups(event):
+            if before:
+                pieces.append(before)
+            if isinstance(named, pa.Array):
+                pieces.append(text.look_up(named, rows.columns["item"]))
+            else:
+                pieces.append(self._value(event, named, self.pack.product.events[event].properties[named], rows))
         return pieces
 
-    def _value(self, event: str, name: str, spec: PropertySpec, rows: Rows) -> pa.Array | str:
+    def _groups(self, event: str) -> list[tuple[str, pa.Array | str]]:
+        """The properties of events of one type, each with the constant before it. Those of the item that stand side by
+        side are one look-up table."""
+        if event not in self._tables:
+            found: list[tuple[str, pa.Array | str]] = []
+            for number, (name, spec) in enumerate(self.pack.product.events[event].properties.items()):
+                before, table = f'{"," if number else ""}"{name}":', self.item_tables.get(str(spec.source))
+                if table is None or spec.constant is not None or spec.values is not None or spec.amount is not None:
+                    found.append((before, name))
+                elif found and isinstance(found[-1][1], pa.Array):
+                    found[-1] = "", text.join(found[-1][1], before, table)
+                else:
+                    found.append(("", text.join(before, table)))
+            self._tables[event] = found
+        return self._tables[event]
+
+    def _value(self, event: str, name: str, spec: PropertySpec, rows: Rows) -> text.Piece:
         key = fold(rows.key, self.purpose[event, name]) if spec.source is None or "phrase." in spec.source else rows.key
         if spec.constant is not None:
             return json.dumps(spec.constant, ensure_ascii=False)
@@ -134,8 +155,6 @@ class Properties:
             return _written(phrases, rows) if rows.words else phrases
         if source == "slate.name":
             return self.slate_names[str(self.pack.product.events[event].slate)]
-        if source in self.item_tables:
-            return text.look_up(self.item_tables[source], rows.columns["item"])
         return self.sources[source](rows)
 
     def _order_number(self, rows: Rows) -> pa.Array:
@@ -144,7 +163,7 @@ class Properties:
 
     def _list(self, items: npt.NDArray[np.int32]) -> pa.Array:
         there = items >= 0
-        return text.lists(text.look_up(self.item_tables["item.id"], items[there]), there.sum(axis=1))
+        return text.lists([text.look_up(self.item_tables["item.id"], items[there])], there.sum(axis=1))
 
     def phrase_items(self, item: npt.NDArray[Any], category: npt.NDArray[Any], key: U64) -> npt.NDArray[np.int64]:
         """The items whose {title} and {category} phrases are filled with: those that the events are about, or (-1)
@@ -165,7 +184,7 @@ class Properties:
         for number, phrase in enumerate(phrases):
             chosen = np.flatnonzero(which == number)
             if len(chosen):
-                pieces: list[pa.Array | str] = ['"']
+                pieces: list[text.Piece] = ['"']
                 for part in re.split(r"(\{title\}|\{category\})", phrase):
                     if part == "{title}":
                         pieces.append(text.look_up(self.titles, item[chosen]))
@@ -173,12 +192,11 @@ class Properties:
                         pieces.append(text.look_up(self.plain_categories, self.item_category[item[chosen]]))
                     elif part:
                         pieces.append(json.dumps(part, ensure_ascii=False)[1:-1])
-                line = text.join(*pieces, '"')
-                made.append(line if isinstance(line, pa.Array) else pa.array([line.as_py()] * len(chosen), pa.string()))
+                made.append(text.join(*pieces, '"', count=len(chosen)))
                 order.append(chosen)
         back = np.empty(len(key), dtype=np.int64)
         back[np.concatenate(order)] = np.arange(len(key))
-        return pa.concat_arrays(made).take(pa.array(back))
+        return text.look_up(pa.concat_arrays(made), back)
 
 
 def _written(phrases: pa.Array, rows: Rows) -> pa.Array:
@@ -186,4 +204,5 @@ def _written(phrases: pa.Array, rows: Rows) -> pa.Array:
     names = zip(*(rows.columns[name].tolist() for name in ("user", "session", "sequence")), strict=True)
     own = [rows.words.get(name) for name in names]
     there = pa.array([words is not None for words in own])
-    return pc.if_else(there, text.quoted([words or "" for words in own]), phrases)
+    written = text.quoted([words or "" for words in own])
+    return text.fragments(pc.if_else(there, written.cast(pa.string()), phrases.cast(pa.string())))

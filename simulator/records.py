@@ -16,18 +16,19 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from personas.event import CONTENT_TYPE_HEADER
+from simulator.views import Views, lengths, pick, viewed, views_of, with_views
 
 #: The most bytes of values in one batch before compression; brokers refuse batches over 1 MB *after* it.
 BATCH_BYTES = 1_000_000
 ZSTD = 4
+#: So many numbers, from 0 on, have their varints made once.
+TABLE = 1 << 14
 _BEFORE_CRC = struct.Struct(">qiib")
 _AFTER_CRC = struct.Struct(">hiqqqhii")
 
@@ -42,27 +43,11 @@ class RecordBatch:
     body: bytes
 
 
-def binary(values: Any) -> pa.Array:
-    """A sequence of bytes as an Arrow array; Arrow's strings and bytes, plain or with a dictionary, pass through."""
-    if isinstance(values, pa.DictionaryArray):
-        return values
-    return values.cast(pa.binary()) if isinstance(values, pa.Array) else pa.array(values, pa.binary())
-
-
-def lengths(column: pa.Array) -> npt.NDArray[np.int64]:
-    """The number of bytes of each row."""
-    if isinstance(column, pa.DictionaryArray):
-        found: npt.NDArray[np.int64] = lengths(column.dictionary)[column.indices.to_numpy()]
-        return found
-    offsets = np.frombuffer(column.buffers()[1], dtype=np.int32) if len(column) else np.zeros(1, dtype=np.int32)
-    return np.diff(offsets[column.offset : column.offset + len(column) + 1]).astype(np.int64)
-
-
 def record_batches(
     values: pa.Array, keys: pa.Array, partitions: npt.NDArray[np.int64], most_records: int = 1 << 16
 ) -> Iterator[RecordBatch]:
-    """The records as batches, partition by partition, each in the order given. The bytes of values are copied batch
-    by batch, which fits the processor's cache. No value is longer than 1 MB."""
+    """The records as batches, partition by partition, each in the order given; values and keys are views of bytes. The
+    bytes are copied batch by batch, which fits the processor's cache. No value is longer than 1 MB."""
     order = np.argsort(partitions, kind="stable")
     of, ends = partitions[order], np.cumsum(lengths(values)[order])
     first = 0
@@ -71,41 +56,34 @@ def record_batches(
         before = int(ends[first - 1]) if first else 0
         fitting = int(np.searchsorted(ends, before + BATCH_BYTES, side="right"))
         last = min(of_partition, max(fitting, first + 1), first + most_records)
-        rows, size = pa.array(order[first:last]), int(ends[last - 1]) - before
-        body = _compressed(_framed(_plain(values.take(rows)), _plain(keys.take(rows))))
+        rows, size = order[first:last], int(ends[last - 1]) - before
+        body = _compressed(_framed(pick(values, rows), pick(keys, rows)))
         yield RecordBatch(int(of[first]), last - first, size, body)
         first = last
 
 
-def _plain(column: pa.Array) -> pa.Array:
-    if isinstance(column, pa.DictionaryArray):
-        column = column.dictionary_decode()
-    return column.cast(pa.binary())
-
-
 def _framed(values: pa.Array, keys: pa.Array) -> pa.Buffer:
-    """The records one after the other: offset deltas count from 0, timestamps are all that of the batch."""
+    """The records one after the other: offset deltas count from 0, timestamps are all that of the batch. Every piece
+    of every record is a view, and one copy joins them all."""
+    count, suffix = len(values), _headers()
     size, key = lengths(values), lengths(keys)
-    offset, zero = np.arange(len(values)), np.zeros(len(values), dtype=np.int64)
-    suffix = _headers()
-    total = 2 + _width(offset) + _width(key) + key + _width(size) + size + len(suffix)
-    records = pc.binary_join_element_wise(
-        _varints(total, zero, zero, offset, key), keys, _varints(size), values, _constant(suffix), _constant(b"")
-    )
+    total = 2 + _width(np.arange(count)) + _width(key) + key + _width(size) + size + len(suffix)
+    found = pa.concat_arrays([values, keys, viewed([suffix])])
+    texts = views_of(found)
+    pieces = np.empty((count, 7), dtype=texts.dtype)
+    pieces[:, 0], pieces[:, 1] = _varints(total), _beginnings(count)[:count]
+    pieces[:, 2], pieces[:, 3] = _varints(key), texts[count:-1]
+    pieces[:, 4], pieces[:, 5], pieces[:, 6] = _varints(size), texts[:count], texts[-1]
+    records = with_views(found, pieces.ravel()).cast(pa.binary())
     _, ends, data = records.buffers()
     return data.slice(0, int(np.frombuffer(ends, dtype=np.int32)[len(records)]))
-
-
-@functools.cache
-def _constant(text: bytes) -> pa.Scalar:
-    """Made once. Where Arrow has to guess a type, it looks on disk for libraries whose objects it might be given."""
-    return pa.scalar(text, pa.binary())
 
 
 def _compressed(data: pa.Buffer) -> bytes:
     return bytes(pa.Codec("zstd", compression_level=1).compress(data, asbytes=True))
 
 
+@functools.cache
 def _headers() -> bytes:
     """The content-type header, the same for every record."""
     name, value = CONTENT_TYPE_HEADER[0].encode(), CONTENT_TYPE_HEADER[1]
@@ -113,14 +91,36 @@ def _headers() -> bytes:
 
 
 def _varint(number: int) -> bytes:
-    return bytes(_varints(np.array([number]))[0].as_py())
+    return bytes(_encoded(np.array([number]))[0].as_py())
 
 
 def _width(numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return 1 + (numbers > 0x3F) + (numbers > 0x1FFF).astype(np.int64) + (numbers > 0xFFFFF)
 
 
-def _varints(*columns: npt.NDArray[np.int64]) -> pa.Array:
+def _varints(numbers: npt.NDArray[np.int64]) -> Views:
+    """Non-negative numbers below 2**27 as varints: those of most records stand in a table."""
+    table = _small_varints()
+    return table[numbers] if int(numbers.max(initial=0)) < len(table) else views_of(viewed(_encoded(numbers)))
+
+
+@functools.cache
+def _small_varints() -> Views:
+    return views_of(viewed(_encoded(np.arange(TABLE))))
+
+
+def _beginnings(count: int) -> Views:
+    """What follows the length, for `count` records at least: attributes, timestamp delta (both 0), offset delta."""
+    return _beginnings_of(1 << max(13, (count - 1).bit_length()))
+
+
+@functools.cache
+def _beginnings_of(count: int) -> Views:
+    zero = np.zeros(count, dtype=np.int64)
+    return views_of(viewed(_encoded(zero, zero, np.arange(count))))
+
+
+def _encoded(*columns: npt.NDArray[np.int64]) -> pa.Array:
     """Non-negative numbers below 2**27 as varints, the columns side by side."""
     count = len(columns[0])
     digits = np.zeros((count, 4 * len(columns)), dtype=np.uint8)

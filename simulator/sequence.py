@@ -45,8 +45,7 @@ class Sequence:
         now = waiting.time < until
         self._waiting = no_messages() if now.all() else waiting.take(np.flatnonzero(~now)).alone()
         rows = np.flatnonzero(now & self._missing(waiting)) if self._held else np.flatnonzero(now)
-        order = np.lexsort((waiting.tie[rows], waiting.user[rows], waiting.time[rows]))
-        due = waiting.take(rows[order])
+        due = waiting.take(rows[_in_order(waiting.time[rows], waiting.user[rows], waiting.tie[rows])])
         self._note(due)
         return due
 
@@ -75,3 +74,14 @@ class Sequence:
             )
             missing &= (partition != number) | later
         return missing
+
+
+def _in_order(time: I64, user: I64, tie: I64) -> I64:
+    """The rows by time, then user, then tie. Few share their time with another, so only those are looked at twice."""
+    order = np.argsort(time)
+    sorted_time = time[order]
+    same = np.flatnonzero(sorted_time[1:] == sorted_time[:-1])
+    shared = np.union1d(same, same + 1)
+    some = order[shared]
+    order[shared] = some[np.lexsort((tie[some], user[some], time[some]))]
+    return np.asarray(order)

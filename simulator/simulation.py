@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
 from personas.pack import Pack
 from personas.population import Population, sample_population
@@ -30,8 +30,11 @@ from simulator.sequence import Position, Sequence
 from simulator.slates import build_rankings
 from simulator.support.conversations import Conversations
 from simulator.support.speaking import Speaker
-from simulator.twins.playing import Twins
+from simulator.views import pick, viewed
 from simulator.world import I64, World, build_world
+
+if TYPE_CHECKING:
+    from simulator.twins.playing import Twins
 
 Held = dict[str, dict[int, Position]]
 #: Makes the chooser of the users that agents play, from their population and who stands in for the agents.
@@ -101,7 +104,7 @@ class Simulation:
         self.played_events = 0
         #: The same, with events of agents counted as what they cost in time.
         self.played_effort = 0
-        self._keys = pa.array(population.ids.tolist(), pa.binary())
+        self._keys = viewed(population.ids.tolist())
         self._partition = partition_of(population.ids, shard.partitions)
         self._names = list(pack.product.events)
         self._problem_names = list(pack.product.problems)
@@ -178,7 +181,7 @@ class Simulation:
     def _send(self, sequence: Sequence, messages: Messages) -> None:
         self.progress.messages[sequence.topic] = self.progress.messages.get(sequence.topic, 0) + len(messages)
         partitions = sequence.partitions(messages)
-        values, keys = messages.values, self._keys.take(pa.array(messages.row))
+        values, keys = messages.values, pick(self._keys, messages.row)
         for first in range(0, len(messages), self.chunk):
             some = slice(first, first + self.chunk)
             self.producer.send(sequence.topic, values[some], keys[some], partitions[some])

@@ -114,7 +114,7 @@ def show(
         as_ranked[rows, slots] = other == rank[rows, slots]
         rank[rows, slots] = other
     start = (epoch * rankings.ranked.shape[1] + listed) * DEPTH
-    items = rankings.ranked.ravel()[start[:, None] + np.where(inside, rank, 0)]
+    items = rankings.ranked.take(start[:, None] + np.where(inside, rank, 0))
     return np.where(inside, items, np.int32(-1)), as_ranked
 
 

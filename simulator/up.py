@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from personas.arrow import leave_pandas_out
 from personas.connection import KafkaConnection
 from personas.errors import DayoneError, StoreError
 from personas.logs import setup_logging
@@ -60,6 +61,7 @@ def up_command(pack_name: str, options: RunOptions, store: Path, port: int, sett
         words = ["--store", str(store), "--run", run_id, "--after", begun.isoformat()]
         words += ["--json"] if json_output else []
         sink = stack.enter_context(sink_process([pack_name, *words], connection, settings, json_output))
+        leave_pandas_out()
         run = _play(order_of(wanted, options, settings), settings, connection, broker, sink, stop)
         summary = finish_sink(sink, broker)
         memory = broker.memory_bytes if broker else 0

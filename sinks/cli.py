@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from personas.arrow import leave_pandas_out
 from personas.console import told_errors
 from sinks.dead_letters.cli import app as dead_letters
 from sinks.lake_cli import app as lake
 
 if TYPE_CHECKING:
-    from sinks.place import Place
+    from sinks.store import Store
+    from sinks.summary import Summary
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
 app.add_typer(dead_letters, name="dlq", help="Dead letters: what could not be decoded. List, show, send again.")
@@ -86,11 +88,23 @@ def sink(
         )  # fmt: skip
         setup_logging(settings.log_format, settings.log_level)
 
+        leave_pandas_out()
         from personas.pack import load_pack
         from sinks.runtime import run_sink
 
         since = None if after is None else moment_of(after, "--after")
-        report = run_sink(settings, load_pack(pack), until_completed=until_completed, only_run=run, after=since)
+        found: list[Summary] = []
+
+        def sum_up(store: Store) -> None:  # while it is open, and what was written last is still in memory
+            from sinks.summary import summarize
+
+            if print_summary:
+                found.append(summarize(store, run))
+
+        report = run_sink(
+            settings, load_pack(pack), until_completed=until_completed, only_run=run, after=since,
+            at_end=sum_up,
+        )  # fmt: skip
         events = report.rows.get("events", 0)
         typer.echo(
             f"{events:,} events in {report.seconds:.1f} s ({report.events_per_second:,.0f}/s), "
@@ -98,8 +112,10 @@ def sink(
             f"ended: {report.ended}, {'all read' if report.drained else 'not all read'}.",
             err=True,
         )
-        if print_summary:
-            _print_summary(settings.place, run, as_json)
+        for each in found:
+            from sinks.summary import closed
+
+            _print_summary(closed(each, settings.place), as_json)
         if report.ended == "SIGINT":
             raise SystemExit(130)
 
@@ -138,8 +154,12 @@ def summary(
     """Say what is in the database: users, sessions, events, funnel, top items, dead letters."""
     with told_errors():
         from sinks.settings import load_settings
+        from sinks.store import Store
+        from sinks.summary import summarize
 
-        _print_summary(load_settings(store=store).place, run, as_json)
+        with Store.open(load_settings(store=store).place, read_only=True) as database:
+            found = summarize(database, run)
+        _print_summary(found, as_json)
 
 
 @app.command()
@@ -175,12 +195,9 @@ def check(
             raise typer.Exit(1)
 
 
-def _print_summary(store: Place, run: str | None, as_json: bool) -> None:
+def _print_summary(found: Summary, as_json: bool) -> None:
     from sinks import summary as summing
-    from sinks.store import Store
 
-    with Store.open(store, read_only=True) as database:
-        found = summing.summarize(database, run)
     if as_json:
         import json
 

@@ -31,7 +31,7 @@ class Database:
     def __init__(self, connection: duckdb.DuckDBPyConnection, path: str, kind: Kind = "file") -> None:
         self.path, self.kind = path, kind
         self.turns: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
-        self.size: Callable[[], int] = lambda: _file_bytes(path)
+        self.size: Callable[[], int] = lambda: file_bytes(path)
         self._connection = connection
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -103,11 +103,15 @@ class Database:
         """Bytes on disk, the write-ahead log or the catalogue included; 0 in memory."""
         return self.size()
 
-    def close(self) -> None:
-        """Close it; twice does nothing. The last checkpoint has all cores: nobody else needs them then."""
+    def take_all_cores(self) -> None:
+        """From now on, where there is one file: nobody else needs them any more."""
         if self.kind == "file":
             with contextlib.suppress(duckdb.Error):
                 self._connection.execute(f"SET threads = {os.cpu_count() or 1}")
+
+    def close(self) -> None:
+        """Close it; twice does nothing. The last checkpoint has all cores."""
+        self.take_all_cores()
         self._connection.close()
 
 
@@ -141,7 +145,7 @@ def _connect(path: str, name: str, kind: Kind, read_only: bool, memory_limit: st
     return Database(connection, name, kind)
 
 
-def _file_bytes(path: str) -> int:
+def file_bytes(path: str) -> int:
     """Bytes of a file and its write-ahead log; 0 where there is none."""
     return sum(each.stat().st_size for each in (Path(path), Path(f"{path}.wal")) if each.is_file())
 

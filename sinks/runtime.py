@@ -49,12 +49,16 @@ def run_sink(
     handle_signals: bool = True,
     on_start: Callable[[Sink], None] = lambda sink: None,
     on_commit: Callable[[Report], None] = lambda report: None,
+    at_end: Callable[[Store], None] = lambda store: None,
 ) -> Report:
     """Run a sink to its end. `on_start` is given the sink, whose `request_stop` may be called from any thread;
-    `on_commit` is called after each transaction. Raises what Sink.run, Store.open and HealthServer.start raise.
+    `on_commit` is called after each transaction, `at_end` when all is stored and the store is still open. Raises what
+    Sink.run, Store.open and HealthServer.start raise.
     """
     _calm_collector()
-    return asyncio.run(_run(settings, pack, until_completed, only_run, after, handle_signals, on_start, on_commit))
+    return asyncio.run(
+        _run(settings, pack, until_completed, only_run, after, handle_signals, on_start, on_commit, at_end)
+    )
 
 
 def _calm_collector() -> None:
@@ -74,6 +78,7 @@ async def _run(
     handle_signals: bool,
     on_start: Callable[[Sink], None],
     on_commit: Callable[[Report], None],
+    at_end: Callable[[Store], None],
 ) -> Report:
     decoder = Decoder(vocabulary_of(pack), max_bytes=settings.sink_max_message_bytes)
     telemetry = Telemetry()
@@ -109,9 +114,12 @@ async def _run(
             log.info("metrics on %s/metrics, rows into %s", server.url, place.name)
             on_start(sink)
             try:
-                return await sink.run(handle_signals=handle_signals)
+                report = await sink.run(handle_signals=handle_signals)
             finally:
                 await source.close()
+        store.database.take_all_cores()
+        at_end(store)
+        return report
 
 
 def _opened(place: Place, settings: SinkSettings) -> Store:

@@ -6,10 +6,11 @@ offsets may lag behind the database. Chosen: assign every partition by hand at t
 and still commit offsets to the group after each transaction, so that ordinary lag monitors work. Acknowledging is
 therefore information, never the truth.
 
-Two traps of the libraries are stepped around here. FastStream parses and decodes each message of a batch in Python
+Three traps of the libraries are stepped around here. FastStream parses and decodes each message of a batch in Python
 (8 microseconds each) and swallows what a handler raises: a parser and decoder of ours pass the batch through
 untouched, and a middleware hands every exception to the daemon. librdkafka waits a second before it fetches again
-once its queue is full (135 k messages/s on one machine): see `CONSUMER` (over 500 k/s there).
+once its queue is full (135 k messages/s on one machine): see `CONSUMER` (over 500 k/s there). And whoever asks a
+consumer for anything waits until its poll is over: see polling.py.
 
 And one trap of the embedded broker: asked for the end of a partition it names the first message of the last batch,
 not the last. The answers to fetches have the true end, so the larger of the two is taken; before the first fetch of
@@ -40,6 +41,7 @@ from personas.letters import Headers
 from personas.listener import Refusals, topics_of
 from sinks.batch import DeadLetter, Messages, Partition, Positions
 from sinks.dead_letters.topics import Outbox
+from sinks.polling import PolledConsumer
 from sinks.source import Cluster, Handler
 
 log = logging.getLogger("dayone.sink.kafka")
@@ -121,7 +123,7 @@ class KafkaSource:
         self._refusals = Refusals()
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-admin")
         self._broker: KafkaBroker | None = None
-        self._raw: Any = None
+        self._polled: PolledConsumer | None = None
         self._reading: frozenset[Partition] = frozenset()
         self._outbox = Outbox(connection, group)
 
@@ -156,13 +158,8 @@ class KafkaSource:
 
     def _seen_end(self, place: Partition) -> int:
         """The end of a partition as of its last fetch, negative where there was none."""
-        raw = self._raw
-        if raw is None:
-            return -1
-        try:
-            return int(raw.get_watermark_offsets(RawPartition(*place), cached=True)[1])
-        except (KafkaException, RuntimeError):  # closed in the meantime
-            return -1
+        polled = self._polled
+        return -1 if polled is None else polled.ends.get(place, -1)
 
     def _offsets(self, wanted: list[RawPartition], which: OffsetSpec, timeout: float) -> dict[Partition, int]:
         if not wanted or self._admin is None:
@@ -207,17 +204,16 @@ class KafkaSource:
         except KafkaException as error:
             raise BrokerError(f"{self._options['bootstrap.servers']}: {_words(error)}") from error
         self._broker = broker
-        self._raw = subscriber.consumer.consumer if subscriber.consumer else None
+        if subscriber.consumer:
+            polled: Any = PolledConsumer(
+                subscriber.consumer.consumer, self._reading, RawPartition, (KafkaException, RuntimeError)
+            )
+            subscriber.consumer.consumer = self._polled = polled
 
     async def acknowledge(self, positions: Positions) -> None:
         """See Source."""
-        if self._raw is None or not positions:
-            return
-        offsets = [RawPartition(topic, partition, offset) for (topic, partition), offset in positions.items()]
-        try:
-            self._raw.commit(offsets=offsets, asynchronous=True)
-        except KafkaException as error:
-            log.debug("the group's offsets were not committed: %s", _words(error))
+        if self._polled is not None:
+            self._polled.acknowledge(positions)
 
     async def publish_dead(self, letters: Sequence[DeadLetter]) -> None:
         """See Source. A dead-letter topic that does not exist is warned of once; the table has the letter."""
@@ -226,7 +222,10 @@ class KafkaSource:
     async def stop(self) -> None:
         """See Source."""
         if self._broker is not None:
-            broker, self._broker, self._raw = self._broker, None, None
+            broker, self._broker = self._broker, None
+            if self._polled is not None:
+                self._polled.end_soon()
+                self._polled = None
             await broker.stop()
             self._outbox.close()
 

@@ -5,14 +5,16 @@ Knows the store's tables; Rich only inside `show`.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from personas.errors import StoreError
+from sinks.database import file_bytes
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from sinks.place import Place
     from sinks.store import Store
 
 TOP_ITEMS = 5
@@ -93,6 +95,11 @@ def note_of_others(store: Store, product: str, run: str | None = None) -> str:
     named = ", ".join(others[:NAMED]) + (", ..." if len(others) > NAMED else "")
     count = f"{len(others)} {'other ' if run else ''}run{'s' if len(others) > 1 else ''}"
     return f"{store.path} already holds {count} of {product} ({named}): {ALL_RUNS}"
+
+
+def closed(summary: Summary, place: Place) -> Summary:
+    """The same once the store at `place` has been closed: a file, whose log is in it then, has another size."""
+    return summary if place.is_lake else replace(summary, size_bytes=file_bytes(place.target))
 
 
 def as_json(summary: Summary) -> dict[str, Any]:

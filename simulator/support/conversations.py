@@ -81,7 +81,7 @@ class Conversations:
         return Messages(
             time=letters.time, user=self.population.number[letters.user],
             tie=(letters.session << SEQUENCE_BITS) + letters.sequence, row=letters.user, kind=kind, problem=kind,
-            place=np.arange(len(letters)), texts=pa.array(values, pa.string()),
+            values=pa.array(values, pa.string()),
         )  # fmt: skip
 
     def writer(self, letters: Letters, row: int, dice: Dice) -> Writer:

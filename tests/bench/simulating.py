@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from personas.arrow import keep_memory
 from simulator.broker import EmbeddedBroker
 from tests.bench.figures import Figure
 from tests.bench.processes import call, cores, pin, pinned
@@ -202,6 +203,7 @@ def replay(servers: str, recorder: Recorder) -> dict[str, float]:
 
 def main(order: dict[str, Any]) -> None:
     """The measured process: play, then replay, on one core."""
+    keep_memory()  # as the simulator's process does
     held = order["core"] is not None and pin(order["core"])
     answer, recorder = play(order["servers"], order["users"], order["days"])
     answer |= {"pinned": held, **replay(order["raw_servers"], recorder)}

@@ -12,7 +12,8 @@ from crc32c import crc32c
 
 from personas.event import CONTENT_TYPE_HEADER
 from simulator import records
-from simulator.records import ReadyRecords, binary, record_batches
+from simulator.records import ReadyRecords, record_batches
+from simulator.views import viewed
 
 #: Lengths around which a varint gets longer (64, 8,192, 1,048,576), and records with them.
 BORDERS = (0, 1, 63, 64, 65, 8191, 8192, 8193)
@@ -46,14 +47,14 @@ def read(batch: records.RecordBatch) -> list[tuple[bytes, bytes]]:
 def test_lengths_at_the_borders_of_varints() -> None:
     values = [b"v" * length for length in (*BORDERS, 999_999)]
     keys = [b"k" * length for length in (*BORDERS, 5)]
-    made = list(record_batches(binary(values), binary(keys), np.zeros(len(values), dtype=np.int64)))
+    made = list(record_batches(viewed(values), viewed(keys), np.zeros(len(values), dtype=np.int64)))
     assert [row for batch in made for row in read(batch)] == list(zip(keys, values, strict=True))
     assert sum(batch.size for batch in made) == sum(map(len, values))
 
 
 def test_offsets_at_the_borders_of_varints() -> None:
     values = [b"%d" % number for number in range(9000)]
-    (batch,) = record_batches(binary(values), binary([b"k"] * 9000), np.zeros(9000, dtype=np.int64))
+    (batch,) = record_batches(viewed(values), viewed([b"k"] * 9000), np.zeros(9000, dtype=np.int64))
     assert [value for _, value in read(batch)] == values
 
 
@@ -62,7 +63,7 @@ def test_each_partition_keeps_its_order_in_batches_of_bounded_size() -> None:
     partitions = generator.integers(0, 5, 4000) * 3
     values = [b"%d " % number + b"x" * 700 for number in range(4000)]
     found: dict[int, list[bytes]] = {}
-    for batch in record_batches(binary(values), binary([b"k"] * 4000), partitions, most_records=600):
+    for batch in record_batches(viewed(values), viewed([b"k"] * 4000), partitions, most_records=600):
         assert batch.count <= 600 and batch.size <= records.BATCH_BYTES
         found.setdefault(batch.partition, []).extend(value for _, value in read(batch))
     assert found == {p: [values[row] for row in np.flatnonzero(partitions == p)] for p in (0, 3, 6, 9, 12)}
@@ -71,23 +72,23 @@ def test_each_partition_keeps_its_order_in_batches_of_bounded_size() -> None:
 def test_arrow_columns_are_taken_as_they_are() -> None:
     values = pa.array(["skipped", "one", "zwölf", ""], pa.string()).slice(1)
     keys = pa.array([b"a", b"b", b"c", b"d"], pa.binary()).slice(1)
-    (batch,) = record_batches(binary(values), binary(keys), np.zeros(3, dtype=np.int64))
+    (batch,) = record_batches(viewed(values), viewed(keys), np.zeros(3, dtype=np.int64))
     assert read(batch) == [(b"b", b"one"), (b"c", "zwölf".encode()), (b"d", b"")]
 
 
 def test_a_column_with_a_dictionary() -> None:
     values = pa.DictionaryArray.from_arrays(pa.array([2, 0, 2]), pa.array(["a", "unused", "ccc"]))
-    (batch,) = record_batches(values, binary([b"k"] * 3), np.zeros(3, dtype=np.int64))
+    (batch,) = record_batches(viewed(values), viewed([b"k"] * 3), np.zeros(3, dtype=np.int64))
     assert batch.size == 7
     assert [value for _, value in read(batch)] == [b"ccc", b"a", b"ccc"]
 
 
 def test_no_records_no_batch() -> None:
-    assert list(record_batches(binary([]), binary([]), np.zeros(0, dtype=np.int64))) == []
+    assert list(record_batches(viewed([]), viewed([]), np.zeros(0, dtype=np.int64))) == []
 
 
 def test_a_retry_is_the_same_bytes() -> None:
-    (batch,) = record_batches(binary([b"v"]), binary([b"k"]), np.zeros(1, dtype=np.int64))
+    (batch,) = record_batches(viewed([b"v"]), viewed([b"k"]), np.zeros(1, dtype=np.int64))
     ready = ReadyRecords(batch)
     ready.set_producer_state(1, 0, 0, False)
     ready.close()
