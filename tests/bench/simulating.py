@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from personas.arrow import keep_memory
+from personas.arrow import keep_memory, leave_pandas_out
 from simulator.broker import EmbeddedBroker
 from tests.bench.figures import Figure
 from tests.bench.processes import call, cores, pin, pinned
@@ -203,7 +203,8 @@ def replay(servers: str, recorder: Recorder) -> dict[str, float]:
 
 def main(order: dict[str, Any]) -> None:
     """The measured process: play, then replay, on one core."""
-    keep_memory()  # as the simulator's process does
+    leave_pandas_out()  # as the simulator's process does
+    keep_memory()
     held = order["core"] is not None and pin(order["core"])
     answer, recorder = play(order["servers"], order["users"], order["days"])
     answer |= {"pinned": held, **replay(order["raw_servers"], recorder)}
