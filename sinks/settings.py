@@ -34,14 +34,14 @@ class SinkSettings(KafkaSettings, BaseSettings):
     store_password: SecretStr = Field(SecretStr(""), description="PostgreSQL's password for a lake's catalogue")
     store_password_file: Path | None = Field(None, description="A file that holds that password alone")
     store_memory_limit: str = Field(
-        "512MB", pattern=r"^\d+(\.\d+)?\s?[KMGT]i?B$", description="Memory that DuckDB may take, e.g. 512MB"
+        "256MB", pattern=r"^\d+(\.\d+)?\s?[KMGT]i?B$", description="Memory that DuckDB may take, e.g. 256MB"
     )
     sink_group: str = Field("", description="Consumer group for lag monitors; empty: dayone-sink-<product>")
     sink_batch_rows: int = Field(122_880, ge=1, le=1_228_800, description="Rows of a table per transaction at most")
     sink_batch_seconds: float = Field(
         1.0, gt=0, le=60, description="Seconds until what has come is committed, unless more is waiting"
     )
-    sink_prefetch_mib: int = Field(64, ge=1, le=4096, description="MiB of messages read ahead at most")
+    sink_prefetch_mib: int = Field(16, ge=1, le=4096, description="MiB of messages read ahead at most")
     sink_max_message_bytes: int = Field(1024 * 1024, ge=1024, description="Longer messages become dead letters")
     sink_connect_seconds: float = Field(30.0, gt=0, description="Seconds after which an absent broker is an error")
     sink_drain_seconds: float = Field(30.0, ge=0, description="Seconds for what is on the topics when stopped")

@@ -12,6 +12,12 @@ untouched, and a middleware hands every exception to the daemon. librdkafka wait
 once its queue is full (135 k messages/s on one machine): see `CONSUMER` (over 500 k/s there). And whoever asks a
 consumer for anything waits until its poll is over: see polling.py.
 
+How much is read ahead, two ways considered. Much (64 MiB, 2 MiB of each partition at a time) let the heap grow to
+400 MB: the client keeps an object beside each message, what a fetch brings is compressed and comes on top of the
+bound, and what is freed in a heap that large stays in pieces. Chosen: a third of a second of reading at full speed,
+fetched in small parts. That takes half of the heap and a tenth less processor time: messages are taken while they are
+in the caches.
+
 And one trap of the embedded broker: asked for the end of a partition it names the first message of the last batch,
 not the last. The answers to fetches have the true end, so the larger of the two is taken; before the first fetch of
 each partition the description is not `exact`.
@@ -48,10 +54,11 @@ log = logging.getLogger("dayone.sink.kafka")
 
 #: librdkafka's consumer settings, in its own words.
 CONSUMER: dict[str, Any] = {
-    "queued.min.messages": 100_000,
+    "queued.min.messages": 40_000,
     "fetch.queue.backoff.ms": 5,
     "fetch.wait.max.ms": 100,
-    "max.partition.fetch.bytes": 2 * 1024 * 1024,
+    "fetch.max.bytes": 4 * 1024 * 1024,
+    "max.partition.fetch.bytes": 512 * 1024,
     "check.crcs": True,
     "reconnect.backoff.max.ms": 1_000,
 }
@@ -109,7 +116,7 @@ class KafkaSource:
         *,
         fetch: int = 8192,
         wait_seconds: float = 0.25,
-        prefetch_mib: int = 64,
+        prefetch_mib: int = 16,
     ) -> None:
         self._connection = connection
         self._options = connection.client_options()

@@ -101,15 +101,17 @@ def reader(servers: str, **options: Any) -> Iterator[Iterator[list[Any]]]:
     from personas.topics import RUNS, data_topics
     from simulator.tail import end_offsets
     from sinks.gather import Bounds
+    from sinks.settings import load_settings
     from sinks.subscriber import CONSUMER
 
+    prefetch = load_settings().sink_prefetch_mib * 1024
     connection = KafkaConnection(bootstrap_servers=servers)
     counts = {topic: 1 if topic == RUNS else PARTITIONS for topic in data_topics(PACK)}
     ends = [end_offsets(connection, topic, range(count)) for topic, count in counts.items()]
     total = sum(sum(end.values()) for end in ends)
     consumer = Consumer(
         {
-            **connection.client_options(), **CONSUMER, "queued.max.messages.kbytes": 64 * 1024, "group.id": "bench",
+            **connection.client_options(), **CONSUMER, "queued.max.messages.kbytes": prefetch, "group.id": "bench",
             "enable.auto.commit": False, "auto.offset.reset": "earliest", **options,
         }
     )  # fmt: skip
@@ -147,6 +149,7 @@ def decode_and_insert(servers: str, store: Path) -> tuple[int, float, float, flo
     from sinks.batch import Batch
     from sinks.gather import Gatherer
     from sinks.ingest import Decoder
+    from sinks.settings import load_settings
     from sinks.store import Store
     from sinks.subscriber import columns_of
     from sinks.vocabulary import vocabulary_of
@@ -158,7 +161,8 @@ def decode_and_insert(servers: str, store: Path) -> tuple[int, float, float, flo
     # read ahead one message at least: while decoding is timed, no thread of the client does anything
     idle = {"queued.min.messages": 1, "queued.max.messages.kbytes": 1024}
     with duckdb.connect(str(store)) as connection, reader(servers, **idle) as fetches:
-        connection.execute("SET TimeZone = 'UTC'; SET memory_limit = '512MB'; SET enable_progress_bar = false")
+        connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+        connection.execute(f"SET memory_limit = '{load_settings().store_memory_limit}'")
 
         def insert(batches: list[Batch]) -> None:
             nonlocal events, inserting
