@@ -46,7 +46,7 @@ def _make(kept: Path) -> None:
             process = kafka.nodes[1].process
             assert process is not None
             process.terminate()
-            process.wait(60)
+            process.wait(120)
     if not part.exists():
         part.touch()
     part.rename(kept)

@@ -15,6 +15,9 @@ from sinks.proof.registry import all_metrics
 from tests.sinks.proof import degrading
 from tests.sinks.proof.good import good
 
+#: See test_metrics.py.
+pytestmark = pytest.mark.xdist_group("measures")
+
 
 @cache
 def worse(how: Callable[[Evidence], Log]) -> Evidence:
