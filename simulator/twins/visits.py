@@ -1,8 +1,9 @@
 """When users come: how many sessions each has, the day of the first, the time between, and the hour of the week.
 
 Users who come often differ from those who come once in everything else too, so there are tables for several *habits*
-(by the number of sessions). Days with fewer than k first sessions share what they have with the days like them. Knows
-nothing of what happens in a session.
+(by the number of sessions). Days with fewer than k first sessions, and hours of the week of fewer than k users, share
+what they have with those like them: left out, as they once were, they took most of a small log's hours with them.
+Knows nothing of what happens in a session.
 """
 
 from __future__ import annotations
@@ -55,17 +56,40 @@ def fit_visits(log: Log, k: int) -> dict[str, npt.NDArray[Any]]:
     back = np.stack([_table(whole[rows] if rows.sum() >= CELLS else whole, k) for rows in mine])
     soon, place = np.append(0, np.diff(start)) <= DAY, (start // HOUR + 72) % WEEK
     soon &= ~fresh
-    had = users_of(place, user, WEEK) >= k
-    hours = np.bincount(place, minlength=WEEK).astype(np.float64)
-    open_hours = np.bincount(place[~soon], minlength=WEEK) + 0.02 * hours
+    pools = _pools(place, user, k)
+    hours = _shared(np.bincount(place, minlength=WEEK), pools)
+    open_hours = _shared(np.bincount(place[~soon], minlength=WEEK), pools) + 0.02 * hours
+    soon_hours = _shared(np.bincount(place[soon], minlength=WEEK), pools).reshape(7, 24).sum(axis=0)
     arrays = {
         "visits.counts": _counts(count, k), "visits.days": by_habit, "visits.back": back,
-        "visits.hours": np.where(had, open_hours, 0.0) + 1e-9, "visits.busy": _busy(hours * had),
+        "visits.hours": open_hours + 1e-9, "visits.busy": _busy(hours),
         "visits.curve": _curve(start // DAY - origin, days, origin, k) * days,
         "visits.origin": np.array([origin * DAY]),
         "visits.resolution": np.array([resolution_of(log.time)]),
     }  # fmt: skip
-    return _settled(arrays, start // DAY - origin, np.bincount(place[soon & had[place]] % 24, minlength=24))
+    return _settled(arrays, start // DAY - origin, np.rint(soon_hours).astype(np.int64))
+
+
+def _pools(place: I64, user: I64, k: int) -> I64:
+    """[168]: which hours of the week share what they have. One of at least k users stands alone; others go with the
+    same hour of other working days, or weekends; of all days; then with four hours of all days, and with all that is
+    left. -1: together fewer than k users."""
+    hour, weekend = np.arange(WEEK) % 24, np.arange(WEEK) >= 5 * 24
+    found = np.full(WEEK, -1)
+    levels = np.arange(WEEK), 24 * weekend + hour, hour, hour // 4, np.zeros(WEEK, dtype=np.int64)
+    for number, alike in enumerate(levels):
+        left = found < 0
+        rows = left[place]
+        enough = users_of(alike[place[rows]], user[rows], WEEK) >= k
+        found = np.where(left & enough[alike], number * WEEK + alike, found)
+    return found
+
+
+def _shared(count: I64, pools: I64) -> F64:
+    """[168]: counts with the mean of its pool for each hour; nothing for hours without one."""
+    code = np.unique(pools, return_inverse=True)[1]
+    mean = np.bincount(code, count) / np.bincount(code)
+    return np.asarray(np.where(pools >= 0, mean[code], 0.0))
 
 
 def _settled(arrays: dict[str, npt.NDArray[Any]], day: I64, hours: I64) -> dict[str, npt.NDArray[Any]]:
