@@ -90,6 +90,7 @@ def read_core(
     told = {
         "files": list(source.files), "rows": rows + no_rows, "events": log.num_rows, "set_aside": aside,
         "left_out": left_out, "columns": roles, "further": sorted(more),
+        "not_read": sorted({*source.columns} - {*roles.values(), *more.values(), *mapping.personal, *_ORIGIN}),
         "users_named": "user_id" in roles, "sessions_given": "session_id" in roles,
         **_span(database), "map": mapping.model_dump(mode="json", exclude_defaults=True),
     }  # fmt: skip
