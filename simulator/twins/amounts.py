@@ -18,7 +18,7 @@ from personas.randomness import F64
 from simulator.twins.log import I64
 from simulator.twins.privacy import extremes, users_of
 
-CELLS, LEAST_ROWS, MOST_CLASSES = 4, 60, 24
+CELLS, LEAST_ROWS, MOST_CLASSES = 8, 60, 24
 ATOM_SHARE, MOST_ATOMS = 0.01, 16
 MOST_DECIMALS = 6
 UNEVEN = 5.0
@@ -72,7 +72,10 @@ def amounts(arrays: Mapping[str, npt.NDArray[Any]], code: I64, chance: F64) -> F
         row, place = code[rows] - len(atoms), chance[rows] * CELLS
         cell = np.minimum(place.astype(np.int64), CELLS - 1)
         low, high = quantiles[row, cell], quantiles[row, cell + 1]
-        drawn = low + (place - cell) * (high - low)
+        share = place - cell
+        steep = (low > 0) & (high > 2 * low)  # long tails: equal steps of the logarithm
+        ratio = np.where(steep, high, 1.0) / np.where(steep, low, 1.0)
+        drawn = np.where(steep, low * ratio**share, low + share * (high - low))
         found[rows] = np.round(drawn, decimals) if decimals >= 0 else drawn
     return np.asarray(found)
 

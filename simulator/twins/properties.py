@@ -24,9 +24,9 @@ from simulator.twins.privacy import users_of
 
 OF_ITEM, OF_SESSION, CHANGING, OF_USER = range(4)
 MOST_VALUES, MOST_CELLS, LEAST_COVERED, SURE = 128, 1_000_000, 0.5, 0.99
-#: A number is learnt by its values where so many rows have one of them; a parent, and both of two things that tell,
-#: count where that tells so many nats more.
-NEARLY_ALL, TELLS = 0.95, 0.02
+#: A number is learnt by its values where they are few, or nearly all rows have one of them and each of them has so many
+#: rows; a parent, and both of two things that tell, count where that tells so many nats more.
+FEW, NEARLY_ALL, LEAST_ROWS, TELLS = 32, 0.95, 30, 0.02
 MOST_ROWS = 20_000
 PREFIX, TYPE = "more.", "type."
 
@@ -108,7 +108,8 @@ def _few(
     counts = np.bincount(code[code >= 0], minlength=len(values))
     best = np.sort(np.argsort(-counts, kind="stable")[:MOST_VALUES])
     covered = counts[best].sum() / max(there, 1)
-    if covered < NEARLY_ALL and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+    thin = covered < NEARLY_ALL or (there < LEAST_ROWS * len(best) and len(best) > FEW)
+    if thin and (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         amount = np.asarray(pc.fill_null(column.cast(pa.float64(), safe=False), np.nan), dtype=np.float64)
         found, arrays = amounts_of(amount, user, k)
         if (found >= 0).sum() >= max(LEAST_COVERED * there, 1) and measured(amount):
@@ -135,8 +136,8 @@ def _table(
     """The place of the parent, and the weights."""
     first, events = log.first[:-1], len(log.words["event"])
     if kind == CHANGING:
-        previous = np.where(np.arange(len(code)) == first[log.session], size, np.roll(code, 1) % (size + 1))
-        return -1, _weights(log.event, previous, events, size + 1, code, size, by_user, k)
+        previous = np.where(np.arange(len(code)) == first[log.session], size + 1, np.roll(code, 1) % (size + 1))
+        return -1, _weights(log.event, previous, events, size + 2, code, size, by_user, k)
     rows = np.unique(log.user, return_index=True)[1] if kind == OF_USER else np.arange(len(first))
     value, user, event = code[first][rows], log.user[rows], log.event[first][rows]
     usable = [kind == OF_SESSION or of == OF_USER for of, _ in before.values()]

@@ -85,11 +85,11 @@ def _changing(table: F64, size: int, log: Log, bits: U64) -> I64:
     shares = cumulative_shares(table.astype(np.float64) + 1e-12)
     code = np.full(len(log.event), size)
     lengths = log.lengths
-    active, value = np.argsort(-lengths, kind="stable"), np.full(len(lengths), size)
+    active, value = np.argsort(-lengths, kind="stable"), np.full(len(lengths), size + 1)  # nothing is before the first
     for step in range(int(lengths.max(initial=0))):
         active = active[lengths[active] > step]
         rows = log.first[active] + step
         chance = uniform(fold(bits[active], step))
-        value[active] = pick(shares, log.event[rows] * (size + 1) + value[active], chance)
+        value[active] = pick(shares, log.event[rows] * (size + 2) + value[active], chance)
         code[rows] = value[active]
     return code

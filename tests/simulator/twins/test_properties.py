@@ -62,8 +62,9 @@ def test_what_everybody_has_alone_is_left_out_and_told(model: TwinModel) -> None
 
 def visits(users: int = 300) -> pa.Table:
     """Sessions of four events with 300 items, each of which has a title; users have a country; `wait` has a number for
-    one of two events, and is zero for a third of those; `dice` tells nothing of the one before; `size` is whole."""
-    rows, more = [], {name: [] for name in ("title", "country", "wait", "dice", "size")}
+    one of two events, and is zero for a third of those; `dice` tells nothing of the one before; `size` is whole;
+    `age` is told by the first event alone."""
+    rows, more = [], {name: [] for name in ("title", "country", "wait", "dice", "size", "age")}
     for user in range(users):
         for session in range(3):
             for step in range(4):
@@ -76,6 +77,7 @@ def visits(users: int = 300) -> pa.Table:
                 more["country"].append(("fi", "no", "dk")[int(3 * numbers("country", user))])
                 seconds = round(100 * numbers("wait", *key) ** 3, 2) if numbers("any", *key) > 1 / 3 else 0.0
                 more["wait"].append(seconds if event == "load" else None)
+                more["age"].append(30 + int(3 * numbers("age", user)) if step == 0 else None)
                 more["dice"].append(1 + int(30 * numbers("dice", *key)))
                 more["size"].append(int(1000 + 1e6 * numbers("size", *key) ** 2))
     log = table(rows)
@@ -99,6 +101,13 @@ def test_what_holds_for_a_user_holds_in_all_sessions(drawn: pa.Table) -> None:
         countries.setdefault(row["user_id"], set()).add(row["country"])
     assert len(countries) > 400 and all(len(each) == 1 for each in countries.values())
     assert {name for each in countries.values() for name in each} == {"fi", "no", "dk"}
+
+
+def test_what_only_the_first_event_tells_is_told_by_that_alone(drawn: pa.Table) -> None:
+    rows, seen = drawn.to_pylist(), set[str]()
+    for row in rows:
+        assert (row["age"] is None) == (row["session_id"] in seen)
+        seen.add(row["session_id"])
 
 
 def test_numbers_that_nobody_shares_come_back_as_they_are_spread(drawn: pa.Table) -> None:
