@@ -220,8 +220,9 @@ def told(lineage: Lineage) -> Iterator[str]:
     core = lineage.core
     counts = ", ".join(f"{core[name]:,} {name}" for name in ("events", "sessions", "users"))
     yield f"{counts}, {core['first']} to {core['last']}"
-    from simulator.twins.explaining import promises
+    from simulator.twins.explaining import columns_told, promises
 
+    yield from columns_told(core, lineage.facts)
     yield from promises(lineage)
     if told_apart := lineage.facts.get("evidence"):
         listed = ", ".join(f"{name} {each['weight']:.0%}" for name, each in told_apart.items() if name != "mixture")

@@ -28,7 +28,7 @@ from personas.pack import Pack
 from personas.sql import identifier, literal
 from simulator.twins.ancestry import Ancestry, ancestry_of
 from simulator.twins.database import Database
-from simulator.twins.text_files import numbers_among, open_text
+from simulator.twins.text_files import TEXTS, numbers_among, open_text
 
 #: With more bad rows than this, it is the map that is wrong, and not the rows.
 MOST_BAD = 0.5
@@ -70,7 +70,8 @@ def read_core(
     if "user_id" not in roles and "session_id" not in roles:
         columns_of(source, mapping)  # says what is missing
     more = _further(source, roles, mapping, pack, columns)
-    source = numbers_among(database, source, [roles["time"], *more.values(), *_place(roles, "order")])
+    untyped = tuple(more.values()) if source.relation == TEXTS else ()  # texts of Parquet are meant: a version 2.10
+    source = numbers_among(database, source, [roles["time"], *_place(roles, "order")], untyped)
     _rows(database, source, roles, mapping, more)
     rows = database.value("SELECT count(*) FROM core_rows")
     if not rows:
@@ -90,6 +91,7 @@ def read_core(
     told = {
         "files": list(source.files), "rows": rows + no_rows, "events": log.num_rows, "set_aside": aside,
         "left_out": left_out, "columns": roles, "further": sorted(more),
+        "not_read": sorted({*source.columns} - {*roles.values(), *more.values(), *mapping.personal, *_ORIGIN}),
         "users_named": "user_id" in roles, "sessions_given": "session_id" in roles,
         **_span(database), "map": mapping.model_dump(mode="json", exclude_defaults=True),
     }  # fmt: skip

@@ -30,7 +30,7 @@ from simulator.twins.log import I64, Log, table_of
 from simulator.twins.model import TwinModel
 from simulator.twins.near_copies import NearCopies
 from simulator.twins.network import F32, Network
-from simulator.twins.properties import draw_properties
+from simulator.twins.property_drawing import draw_properties
 from simulator.twins.refusing import Drawn, Refused, apart
 from simulator.twins.sequence import NEW, NO_ITEM, OLDER, RANKS
 from simulator.twins.user_state import state, turns_of

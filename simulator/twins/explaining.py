@@ -69,6 +69,21 @@ def leaning(lineage: Lineage) -> Iterator[str]:
         yield f"the core knows enough: nothing of others is learnt (nats an event on users left out: {losses})"
 
 
+def columns_told(core: dict[str, Any], facts: dict[str, Any]) -> Iterator[str]:
+    """Which further columns twins have, and why not the others."""
+    known = facts.get("columns", ())
+    gone = {**facts.get("columns_left_out", {}), **dict.fromkeys(core.get("not_read", ()), "not read")}
+    if "columns" in facts:
+        gone |= {name: "no noise covers them" for name in core.get("further", ()) if name not in (*known, *gone)}
+    if known:
+        yield f"further columns: {', '.join(known)}"
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in gone.items():
+        by_reason.setdefault(reason, []).append(name)
+    for reason, names in by_reason.items():
+        yield f"columns left out: {', '.join(names)} ({reason})"
+
+
 def _of_copies(lineage: Lineage) -> str:
     told = lineage.facts.get("near_copies")
     if lineage.epsilon is not None:
@@ -130,6 +145,7 @@ def lines_of(told: dict[str, Any]) -> Iterator[str]:
         yield f"  {file['name']}  sha256 {file['sha256'][:16]}…"
     if dropped := {name: count for name, count in (told["facts"].get("dropped") or {}).items() if count}:
         yield "left out, as too few users had it: " + ", ".join(f"{count:,} {name}" for name, count in dropped.items())
+    yield from columns_told(core, told["facts"])
     yield from told["leaning"]
     yield from told["privacy"]
     spread = play["events_per_session"]

@@ -121,6 +121,7 @@ def _fitted(
         "users": log.users, "sessions": len(log.user), "events": len(log.event),
         "first": int(shape.span[0]), "last": int(shape.span[1]),
         "dropped": dropped, "networks": figures, "columns_left_out": left_out,
+        "columns": sorted(set(log.more) - set(left_out)),
         "near_copies": told_near, "posterior": strength.told,
     }  # fmt: skip
     return TwinModel(arrays, {"event": log.words["event"], "item": log.words["item"], **texts}, facts)

@@ -9,7 +9,7 @@ others. The second loses nothing, and only damaged files pay for it (about 2 mic
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,6 +24,8 @@ _DELIMITERS = ",;\t|"
 _MOST_LINES = 20
 _NUMERIC = 0.95
 _CHUNK = 100_000
+#: The table of what was read as texts.
+TEXTS = "core_texts"
 LINES = (
     "read_csv([{files}], columns = {{'line': 'VARCHAR'}}, delim = '\x01', quote = '', escape = '', header = false, "
     "auto_detect = false, ignore_errors = true, max_line_size = 16000000)"
@@ -35,28 +37,30 @@ def open_text(database: Database, files: list[Path], said: str) -> tuple[Source,
     names = ", ".join(literal(str(file)) for file in files)
     lines = files[0].suffix.lower() != ".csv"
     relation, bad = _json_lines(database, names, said) if lines else _csv(database, files, said)
-    database.query(f"CREATE OR REPLACE TEMP TABLE core_texts AS FROM {relation}")
-    columns = [row["column_name"] for row in database.query("DESCRIBE FROM core_texts").to_pylist()]
-    return Source("core_texts", dict.fromkeys(columns, "VARCHAR"), tuple(map(summed, files)), said), bad
+    database.query(f"CREATE OR REPLACE TEMP TABLE {TEXTS} AS FROM {relation}")
+    columns = [row["column_name"] for row in database.query(f"DESCRIBE FROM {TEXTS}").to_pylist()]
+    return Source(TEXTS, dict.fromkeys(columns, "VARCHAR"), tuple(map(summed, files)), said), bad
 
 
-def numbers_among(database: Database, source: Source, names: list[str]) -> Source:
-    """The same source with those of the named columns as numbers that hold numbers, but for a few slips."""
-    texts = [name for name in names if source.columns[name] == "VARCHAR"]
+def numbers_among(database: Database, source: Source, counted: Sequence[str], told: Sequence[str] = ()) -> Source:
+    """The same source with those of the named columns as numbers that hold numbers, but for a few slips. Among those
+    that are `told`, not `counted`, values that begin with a zero that a number would lose are names (postcodes)."""
+    texts = [name for name in (*counted, *told) if source.columns[name] == "VARCHAR"]
     if not texts:
         return source
     asked = ", ".join(
         f"count({identifier(name)}), "
         f"count(*) FILTER (regexp_full_match(trim({identifier(name)}), '[+-]?[0-9]{{1,18}}')), "
-        f"count(TRY_CAST({identifier(name)} AS DOUBLE))"
+        f"count(TRY_CAST({identifier(name)} AS DOUBLE)), "
+        f"count(*) FILTER (regexp_full_match(trim({identifier(name)}), '0[0-9]+'))"
         for name in texts
     )
     answer = database.query(f"SELECT {asked} FROM {source.relation}")  # noqa: S608 - quoted names
     counts = [column[0].as_py() for column in answer.columns]
     kinds = dict(source.columns)
     for place, name in enumerate(texts):
-        there, whole, number = counts[3 * place : 3 * place + 3]
-        if there and number >= _NUMERIC * there:
+        there, whole, number, zeros = counts[4 * place : 4 * place + 4]
+        if there and number >= _NUMERIC * there and not (zeros and name in told):
             kinds[name] = "BIGINT" if whole == number else "DOUBLE"
     chosen = ", ".join(
         f"TRY_CAST({identifier(name)} AS {kind}) AS {identifier(name)}" if name in texts else identifier(name)

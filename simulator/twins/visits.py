@@ -1,8 +1,9 @@
 """When users come: how many sessions each has, the day of the first, the time between, and the hour of the week.
 
 Users who come often differ from those who come once in everything else too, so there are tables for several *habits*
-(by the number of sessions). Days with fewer than k first sessions share what they have with the days like them. Knows
-nothing of what happens in a session.
+(by the number of sessions). Days with fewer than k first sessions, and hours of the week of fewer than k users, share
+what they have with those like them: left out, as they once were, they took most of a small log's hours with them.
+Knows nothing of what happens in a session.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ CELLS = 64
 #: Sessions of a user from which on another habit begins.
 HABITS = (1, 2, 3, 6, 12, 30)
 CANDIDATES = 12
-CALIBRATION = 4000
+CALIBRATION, SHRUNK = 4000, 10.0
 WEEK = 168
 _COUNT, _DAY, _HOUR, _BACK, _WITHIN = range(1, 6)
 
@@ -42,6 +43,9 @@ def fit_visits(log: Log, k: int) -> dict[str, npt.NDArray[Any]]:
     order = np.lexsort((start, log.user))
     user, start = log.user[order], start[order]
     count = np.bincount(user, minlength=log.users)
+    longest = _longest(count, k)  # a robot that comes 5,000 times says no more of the hours than whom it stands for
+    kept = np.arange(len(user)) - (np.cumsum(count) - count)[user] < longest
+    user, start, count = user[kept], start[kept], np.minimum(count, longest)
     habit = habit_of(count)
     fresh = np.diff(user, prepend=-1) != 0
     origin = int(start.min() // DAY)
@@ -55,29 +59,59 @@ def fit_visits(log: Log, k: int) -> dict[str, npt.NDArray[Any]]:
     back = np.stack([_table(whole[rows] if rows.sum() >= CELLS else whole, k) for rows in mine])
     soon, place = np.append(0, np.diff(start)) <= DAY, (start // HOUR + 72) % WEEK
     soon &= ~fresh
-    had = users_of(place, user, WEEK) >= k
-    hours = np.bincount(place, minlength=WEEK).astype(np.float64)
-    open_hours = np.bincount(place[~soon], minlength=WEEK) + 0.02 * hours
+    pools = _pools(place, user, k)
+    hours = _shared(np.bincount(place, minlength=WEEK), pools)
+    open_hours = _shared(np.bincount(place[~soon], minlength=WEEK), pools) + 0.02 * hours
+    soon_hours = _shared(np.bincount(place[soon], minlength=WEEK), pools).reshape(7, 24).sum(axis=0)
     arrays = {
         "visits.counts": _counts(count, k), "visits.days": by_habit, "visits.back": back,
-        "visits.hours": np.where(had, open_hours, 0.0) + 1e-9, "visits.busy": _busy(hours * had),
+        "visits.hours": open_hours + 1e-9, "visits.busy": _busy(hours),
         "visits.curve": _curve(start // DAY - origin, days, origin, k) * days,
         "visits.origin": np.array([origin * DAY]),
         "visits.resolution": np.array([resolution_of(log.time)]),
     }  # fmt: skip
-    return _settled(arrays, start // DAY - origin, np.bincount(place[soon & had[place]] % 24, minlength=24))
+    share = soon.sum() / max((~fresh).sum(), 1)
+    return _settled(arrays, start // DAY - origin, np.rint(soon_hours).astype(np.int64), float(share))
 
 
-def _settled(arrays: dict[str, npt.NDArray[Any]], day: I64, hours: I64) -> dict[str, npt.NDArray[Any]]:
+def _pools(place: I64, user: I64, k: int) -> I64:
+    """[168]: which hours of the week share what they have. One of at least k users stands alone; others go with the
+    same hour of other working days, or weekends; of all days; then with four hours of all days, and with all that is
+    left. -1: together fewer than k users."""
+    hour, weekend = np.arange(WEEK) % 24, np.arange(WEEK) >= 5 * 24
+    found = np.full(WEEK, -1)
+    levels = np.arange(WEEK), 24 * weekend + hour, hour, hour // 4, np.zeros(WEEK, dtype=np.int64)
+    for number, alike in enumerate(levels):
+        left = found < 0
+        rows = left[place]
+        enough = users_of(alike[place[rows]], user[rows], WEEK) >= k
+        found = np.where(left & enough[alike], number * WEEK + alike, found)
+    return found
+
+
+def _shared(count: I64, pools: I64) -> F64:
+    """[168]: counts with the mean of its pool for each hour; nothing for hours without one."""
+    code = np.unique(pools, return_inverse=True)[1]
+    mean = np.bincount(code, count) / np.bincount(code)
+    return np.asarray(np.where(pools >= 0, mean[code], 0.0))
+
+
+def _settled(
+    arrays: dict[str, npt.NDArray[Any]], day: I64, hours: I64, within_a_day: float
+) -> dict[str, npt.NDArray[Any]]:  # fmt: skip
     """The arrays with a curve under which drawn sessions fall on the weeks and the days of the week that the real ones
-    did, and busy hours under which those within a day of another do so too (`hours` [24]: how often): waits have their
-    own idea of when users come back, and this has to make up for it."""
+    did, and busy hours under which those within a day of another do so too (`hours` [24]: how often), and are as many
+    (`within_a_day`: share of all returns): waits have their own idea of when users come back, and this has to make up
+    for it. It begins with weeks that are alike: what waits bring to a week is not to be counted twice."""
     key, days = fold(root_key("visits"), np.arange(CALIBRATION)), len(arrays["visits.curve"])
     of_day = np.arange(days)
     week, weekday = of_day // 7, of_day % 7
     count = counts_of(arrays, key)
-    if days < 14 or count.max(initial=0) < 2:
+    if count.max(initial=0) < 2:
         return arrays
+    if days >= 14:
+        mean = (np.bincount(week, arrays["visits.curve"]) / np.bincount(week))[week]
+        arrays = {**arrays, "visits.curve": arrays["visits.curve"] / np.where(mean > 0, mean, 1.0)}
     user = np.repeat(np.arange(len(count)), count)
     turn = np.arange(len(user)) - np.repeat(np.cumsum(count) - count, count)
     session_key = fold(key[user], turn + 1_000_000)
@@ -85,17 +119,20 @@ def _settled(arrays: dict[str, npt.NDArray[Any]], day: I64, hours: I64) -> dict[
         start = starts_of(arrays, key, user, turn, count, session_key)
         drawn = np.clip(start // DAY - int(arrays["visits.origin"][0]) // DAY, 0, days - 1)
         soon = (turn > 0) & (np.append(0, np.diff(start)) <= DAY)
-        curve = arrays["visits.curve"] * _ratio(week[day], week[drawn], week[-1] + 1)[week]
-        curve *= _ratio(weekday[day], weekday[drawn], 7)[weekday]
+        curve = arrays["visits.curve"]
+        if days >= 14:
+            curve = curve * _ratio(week[day], week[drawn], week[-1] + 1)[week]
+            curve *= _ratio(weekday[day], weekday[drawn], 7)[weekday]
         by_hour = _ratio(np.repeat(np.arange(24), hours), start[soon] // HOUR % 24, 24)
-        arrays = {**arrays, "visits.curve": curve, "visits.busy": arrays["visits.busy"] * np.tile(by_hour, 7)}
+        more = np.clip((within_a_day + 1e-3) / (soon.sum() / max((turn > 0).sum(), 1) + 1e-3), 0.5, 2.0)
+        arrays = {**arrays, "visits.curve": curve, "visits.busy": arrays["visits.busy"] * np.tile(by_hour, 7) * more}
     return arrays
 
 
 def _ratio(wanted: I64, found: I64, size: int) -> F64:
-    """[size]: how much more often each code is wanted than found; shrunk."""
-    shares = [(np.bincount(code, minlength=size) + 5.0 / size) / (len(code) + 5.0) for code in (wanted, found)]
-    return np.asarray(np.clip(shares[0] / shares[1], 0.5, 2.0))
+    """[size]: how much more often each code is wanted than found; shrunk, as few are wanted by chance."""
+    counts = np.bincount(wanted, minlength=size), np.bincount(found, minlength=size) * len(wanted) / max(len(found), 1)
+    return np.asarray(np.clip((counts[0] + SHRUNK) / (counts[1] + SHRUNK), 0.5, 2.0))
 
 
 def _busy(hours: F64) -> F64:
@@ -104,19 +141,27 @@ def _busy(hours: F64) -> F64:
     return np.asarray((by_day / by_day.mean(axis=1, keepdims=True)).ravel())
 
 
+def _longest(count: I64, k: int) -> int:
+    """As many sessions as k users have, and more."""
+    return int(np.sort(count)[::-1][min(k, len(count)) - 1])
+
+
 def _counts(count: I64, k: int) -> F64:
-    """Shares of 1, 2, ... sessions; numbers that fewer than k users have are pooled with their neighbours."""
-    size = np.sort(count)[::-1]
-    longest = int(size[min(k - 1, len(size) - 1)])
-    shares = np.bincount(np.minimum(count, longest), minlength=longest + 1)[1:].astype(np.float64)
-    first = 0
-    while first < longest:
-        last = first + 1
-        while last < longest and shares[first:last].sum() < k:
-            last += 1
-        if last == longest or shares[first:last].sum() >= k:
-            shares[first:last] = shares[first:last].sum() / (last - first)
-        first = last
+    """Shares of 1, 2, ... sessions. Numbers that fewer than k users have share with those that follow, until there are
+    k users; too few before a number that k users have are counted there."""
+    longest = _longest(count, k)
+    users = np.bincount(np.minimum(count, longest), minlength=longest + 1)[1:].tolist()
+    shares = np.zeros(longest)
+    pool, waiting = list[int](), 0
+    for place, here in enumerate(users):
+        if here >= k or place == longest - 1:
+            shares[place] = here + waiting
+            pool, waiting = [], 0
+        elif here or pool:
+            pool, waiting = [*pool, place], waiting + here
+            if waiting >= k:
+                shares[pool] = waiting / len(pool)
+                pool, waiting = [], 0
     return np.asarray(shares / shares.sum())
 
 
@@ -162,7 +207,8 @@ def starts_of(arrays: Arrays, user_key: U64, user: I64, turn: I64, count: I64, s
     """When each session begins: microseconds since 1970. Rows are the users' sessions, user by user, by turn.
 
     Turn by turn: the wait since the session before is drawn from what is left of the log's span, several times, and one
-    of the instants is chosen by how busy its day and its hour are (as in `calendar`)."""
+    of the instants is chosen by how busy its day is, and within a day of the session before, its hour (as in
+    `calendar`). Later the hour is open: to weigh it would favour waits of whole days, and so the short ones."""
     habit = habit_of(count)
     origin, days = int(arrays["visits.origin"][0]), arrays["visits.days"].shape[1]
     end = origin + days * DAY
@@ -174,7 +220,7 @@ def starts_of(arrays: Arrays, user_key: U64, user: I64, turn: I64, count: I64, s
     start = np.empty(len(user), dtype=np.int64)
     start[begun] = origin + day * DAY + hour * HOUR + within
     hour_of = (np.arange(days * 24) + origin // HOUR + 72) % WEEK
-    busy = arrays["visits.busy"][hour_of] * np.repeat(arrays["visits.curve"], 24)
+    busy, curve = arrays["visits.busy"][hour_of], arrays["visits.curve"]
     for number in range(1, int(count.max(initial=1))):
         users = np.flatnonzero(count > number)
         rows = begun[users] + number
@@ -189,7 +235,8 @@ def starts_of(arrays: Arrays, user_key: U64, user: I64, turn: I64, count: I64, s
         high = np.take_along_axis(table, cell + 1, axis=1)
         wait = np.rint(np.expm1(low + (chance * CELLS - cell) * (high - low)) * 1e6).astype(np.int64)
         instants = before[:, None] + wait
-        weight = busy[np.clip((instants - origin) // HOUR, 0, len(busy) - 1)] + 1e-9
+        place = np.clip((instants - origin) // HOUR, 0, len(busy) - 1)
+        weight = curve[place // 24] * np.where(wait <= DAY, busy[place], 1.0) + 1e-9
         taken = draw(weight, uniform(fold(bits, _HOUR)))
         instant = instants[np.arange(len(rows)), taken]
         far = instant - before > DAY  # then the hour is open, and drawn as that of a first session

@@ -19,7 +19,16 @@ from personas.errors import CoreError, SettingsError, TwinError
 from simulator.behaviour.artefact import save_student
 from simulator.twins.ancestry import Ancestry
 from simulator.twins.artefact import LINEAGE, Lineage, load
-from simulator.twins.commands import Wish, explain_model_command, fit_command, fit_core, sample_command, with_student
+from simulator.twins.commands import (
+    Wish,
+    explain_model_command,
+    fit_command,
+    fit_core,
+    sample_command,
+    told,
+    with_student,
+)
+from simulator.twins.explaining import columns_told, explained, lines_of
 from simulator.twins.model import TwinModel
 from tests.runs import pack_of
 from tests.simulator.behaviour.test_artefact import student_of
@@ -175,6 +184,21 @@ def test_a_model_is_explained(made: tuple[Path, Lineage], capsys: pytest.Capture
     explain_model_command(folder)
     said = capsys.readouterr().out
     assert "80 sessions, 60 users" in said and "fewer than 5 users" in said and "no differential privacy" in said
+
+
+def test_columns_that_twins_lack_are_told(tmp_path: Path) -> None:
+    log, core = small_log(), tmp_path / "core.parquet"
+    rows = log.num_rows
+    more = {"colour": ["red", "blue"] * (rows // 2) + ["red"] * (rows % 2), "note": [f"text {n}" for n in range(rows)],
+            "tags": [["a"]] * rows}  # fmt: skip
+    pq.write_table(pa.table({**{name: log[name] for name in log.column_names}, **more}), core)
+    folder, lineage = fitted(core)
+    for lines in (list(told(lineage)), list(lines_of(explained(folder, 20)))):
+        assert "further columns: colour" in lines
+        assert "columns left out: note (most of its values belong to fewer than 5 users)" in lines
+        assert "columns left out: tags (not read)" in lines
+    noisy = list(columns_told(lineage.core, {**lineage.facts, "columns": [], "columns_left_out": {}}))
+    assert "columns left out: colour, note (no noise covers them)" in noisy
 
 
 def test_the_front_door_knows_the_commands(made: tuple[Path, Lineage], tmp_path: Path) -> None:

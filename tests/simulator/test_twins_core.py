@@ -144,6 +144,18 @@ def test_ids_that_look_like_numbers_keep_their_zeros(database: Database, tmp_pat
     assert sorted(core.log["price"].to_pylist(), key=str) == [5, 6, None]
 
 
+def test_texts_of_digits_stay_texts_where_they_are_meant(database: Database, tmp_path: Path) -> None:
+    log = small_log(10)
+    texts = {"version": ["2.10"] * log.num_rows, "zone": ["07"] * log.num_rows, "price": ["5"] * log.num_rows}
+    given = pa.table({**{name: log[name] for name in log.column_names}, **texts})
+    kinds = {"parquet": {"version": pa.string(), "zone": pa.string(), "price": pa.string()},
+             "csv": {"version": pa.float64(), "zone": pa.string(), "price": pa.int64()}}  # fmt: skip
+    for kind, expected in kinds.items():
+        core = read(database, write(given, tmp_path, kind))
+        assert {name: core.log[name].type for name in texts} == expected
+        assert set(core.log["zone"].to_pylist()) == {"07"}
+
+
 def test_sessions_are_cut_where_nothing_happened(database: Database, tmp_path: Path) -> None:
     start = datetime(2026, 3, 2, tzinfo=UTC)
     rows = [{"user_id": "a", "ts": start + timedelta(minutes=m), "event": "look"} for m in (61, 0, 20, 91)]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sinks.proof.evidence import Evidence
+from sinks.proof.learners import next_item
 from sinks.proof.likeness import nearest, vectors
 from sinks.proof.log import Log, Words
 from sinks.proof.measures import copies, membership
@@ -82,3 +83,17 @@ def test_a_log_of_less_than_a_day_says_nothing_of_who_comes_back() -> None:
     found = ReturnCurve().compute(Evidence(short, *whole.real, replicates=20))
     assert isinstance(found, str) and "too short to tell" in found
     assert isinstance(ReturnCurve().compute(whole), Figure)
+
+
+def test_sessions_of_one_item_pose_no_question() -> None:
+    questions = next_item.asked(replace(plain(1), start=np.arange(_SESSIONS * _LENGTH + 1)))
+    assert questions.last.shape[0] == questions.seen.shape[0] == len(questions.truth) == len(questions.new) == 0
+
+
+def test_a_session_without_end_poses_a_share_of_its_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(next_item, "_MOST_SEEN", 100_000)
+    whole = plain(1)
+    rows = {"event": whole.event[:2000], "item": whole.item[:2000], "time": whole.time[:2000]}
+    endless = next_item.asked(replace(whole, **rows, start=np.array([0, 2000]), user=np.zeros(1, np.int64)))
+    assert endless.seen.nnz < 200_000 and 50 < len(endless.truth) < 200
+    assert len(next_item.asked(whole).truth) == _SESSIONS * (_LENGTH - 1), "short ones pose all of theirs"
