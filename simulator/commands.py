@@ -178,9 +178,25 @@ def print_outcome(run: Run, json_output: bool) -> None:
     typer.echo(f"run {done['run_id']} {done['state']}: {done['events']:,} events sent{resumed}")
     for topic, count in done["messages"].items():
         typer.echo(f"  {topic}: {count:,}")
+    if said := nobody_came(run):
+        typer.echo(said)
     if run.tutoring is not None:
         print_tutor(run.tutoring.report(run.identity.start))
     sys.stdout.flush()
+
+
+def nobody_came(run: Run) -> str:
+    """Why a run that was played to its end has no event: its users all come later. Empty where that is not so."""
+    from personas.population import DAY_MS
+
+    population = run.simulation.population
+    if run.state != "completed" or run.resumed_until or run.simulation.progress.total_events or not len(population):
+        return ""
+    first = int(population.signed_up.min()) // DAY_MS + 1
+    return (
+        f"nobody came in these {run.plan.days:g} days: the first of {len(population):,} users comes on day {first:,}. "
+        f"Give --days {2 * first:,} or more, or more --users."
+    )
 
 
 def print_tutor(report: TutorReport) -> None:

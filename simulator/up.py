@@ -30,7 +30,7 @@ from personas.connection import KafkaConnection
 from personas.errors import DayoneError, StoreError
 from personas.logs import setup_logging
 from simulator.broker import EmbeddedBroker, dismiss, guard
-from simulator.commands import INTERRUPTED, outcome, print_note, print_tutor, progress_of
+from simulator.commands import INTERRUPTED, nobody_came, outcome, print_note, print_tutor, progress_of
 from simulator.interruption import signals_to
 from simulator.options import RunOptions
 from simulator.order import Order, order_of, run_of
@@ -157,6 +157,8 @@ def _conclude(run: Run, summary: bytes, memory: int, settings: SimulatorSettings
         typer.echo(json.dumps(done))
     elif run.tutoring is not None:
         print_tutor(run.tutoring.report(run.identity.start))
+    if not json_output and (said := nobody_came(run)):
+        typer.echo(said)
     if memory and not json_output:
         typer.echo(f"The embedded broker held {memory / MEGABYTE:,.0f} MB in memory.")
         if memory > settings.embedded_broker_memory_mb * MEGABYTE:

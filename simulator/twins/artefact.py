@@ -28,7 +28,7 @@ _HINT = "Fit it again with `dayone fit`."
 
 class PackNamed(BaseModel):
     """The pack whose words a model speaks. `events` and `items` give what the core calls things their names in the
-    pack, where those are others."""
+    pack, where those are others; an event without a name is not in the pack."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -237,6 +237,8 @@ def told(lineage: Lineage) -> Iterator[str]:
         made = lineage.new_pack
         counts = f"{made['events']} events, {made['items']:,} items, {len(made['personas'])} personas"
         yield f"pack {made['folder']}: {counts}"
+        if beyond := made.get("events_left_out"):
+            yield f"  {beyond:,} events more are too many for a pack: twins do not do them in it"
         for number, words in enumerate(made["personas"], start=1):
             yield f"  persona_{number}: {words}"
         for rule in made["preconditions"]:

@@ -178,8 +178,11 @@ def _cut(log: Log) -> Log:
 
 
 def _longest(log: Log, k: int) -> int:
+    """Where a session of a twin is cut, if it does not end before: where k users stopped, when nobody went further."""
     lengths = np.sort(log.lengths)[::-1]
-    return int(lengths[min(k - 1, len(lengths) - 1)] * 1.5) + 1
+    shared = int(lengths[min(k - 1, len(lengths) - 1)])
+    stopped = len(np.unique(log.user[log.lengths == lengths[0]]))
+    return shared if stopped >= k and shared == lengths[0] else int(shared * 1.5) + 1
 
 
 def _durations(log: Log, k: int) -> Durations:

@@ -135,12 +135,13 @@ class TwinEngine:
         world, bridges = self.world, self.bridges
         wanted, item = self._script.event[cursor.at], self._script.item[cursor.at]
         situation = world.situation(pool.screen, pool.counters)
-        legal = world.legal[situation, wanted]
+        known = wanted >= 0  # the pack has no such event: it is left out
+        legal = known & world.legal[situation, wanted]
         mode = world.item[wanted]
         place = self._place_of(pool, item)
         astray = legal & (item >= 0) & (mode == ITEM_IN_FOCUS) & (pool.focus != item)
         unseen = legal & (item >= 0) & (mode == ITEM_OF_SLATE) & (place < 0)
-        event = np.where(legal, wanted, bridges.first[situation, wanted])
+        event = np.where(legal, wanted, np.where(known, bridges.first[situation, wanted], -1))
         left = np.where(legal, 0, bridges.length[situation, wanted])
         event = np.where(astray, bridges.view[situation], event)
         left = np.where(astray, bridges.view_length[situation], left)
@@ -241,9 +242,9 @@ class TwinEngine:
             if not len(rows):
                 break
             event, item = self._script.event[at[rows] + ahead], self._script.item[at[rows] + ahead]
-            shows = self.world.slate[event] >= 0
+            shows = (event >= 0) & (self.world.slate[event] >= 0)
             going[rows[shows]] = False
-            new = ~shows & (item >= 0) & ~(wishes[rows] == item[:, None]).any(axis=1)
+            new = ~shows & (event >= 0) & (item >= 0) & ~(wishes[rows] == item[:, None]).any(axis=1)
             new &= (self.world.item[event] == ITEM_OF_SLATE) | (self.world.item[event] == ITEM_IN_FOCUS)
             wishes[rows[new], count[rows[new]]] = item[new]
             count[rows[new]] += 1

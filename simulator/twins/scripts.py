@@ -88,13 +88,13 @@ def words_of(model: TwinModel, named: PackNamed, pack: Pack) -> Words:
     events = {name: row for row, name in enumerate(pack.product.events)}
     items = {item.id: row for row, item in enumerate(pack.catalog.items)}
     ours = [named.events.get(word, word) for word in model.words["event"]]
-    if odd := [name for name in ours if name not in events]:
+    if odd := [name for name in ours if name and name not in events]:
         raise TwinError(
             f"the model speaks of the event {odd[0]!r}, which {pack.product.name} (any more) does not have.",
             hint="Fit it again: the pack has changed since.",
         )
     return Words(
-        np.array([events[name] for name in ours], dtype=np.int64),
+        np.array([events.get(name, -1) for name in ours], dtype=np.int64),
         np.array([items.get(named.items.get(word, word), -1) for word in model.words["item"]] + [-1], dtype=np.int64),
     )
 

@@ -21,6 +21,7 @@ from simulator.partitioner import Shard
 from simulator.simulation import Simulation
 from simulator.twins.commands import Wish, fit_core
 from simulator.twins.log import log_of
+from simulator.twins.new_pack import making
 from simulator.twins.new_pack.making import Made, make_pack
 from simulator.twins.new_pack.names import ids_for, names_for
 from simulator.twins.new_pack.product import never_first, rules_of
@@ -168,6 +169,27 @@ def test_its_twins_are_played_in_it(tmp_path: Path) -> None:
     assert simulation.twins is not None and simulation.twins.told.kept > 500
     told = simulation.twins.told
     assert told.bridged + told.left_out + told.redirected < 0.03 * told.kept, "it is the product that they came from"
+
+
+def test_events_that_are_too_many_for_a_pack_are_left_out_by_its_twins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(making, "MOST_EVENTS", 3)
+    pq.write_table(core(), tmp_path / "core.parquet")
+    lineage = fit_core(Wish(str(tmp_path / "core.parquet"), new_pack=tmp_path / "few"), tmp_path / "twin", None)
+    pack = load_pack(tmp_path / "few")
+    assert len(pack.product.events) == 3 and lineage.new_pack and lineage.new_pack["events_left_out"] == 2
+    twins, producer = Twins.load(tmp_path / "twin", pack), MemoryProducer()
+    identity = RunIdentity(
+        product="few", product_version=1, pack_fingerprint=pack.fingerprint, seed=1, users=100, start=START,
+        problem_rate=0.0, generator="twin", twin=twins.model.fingerprint,
+    )  # fmt: skip
+    simulation = Simulation(pack, identity, Shard.parse("0/1", 1), producer, twins=twins)
+    simulation.advance(30 * DAY_MS)
+    store = Store.open(MEMORY)
+    store_records(store, pack, producer.records)
+    assert violations(store.query, pack.product, identity.run_id) == []
+    assert simulation.twins is not None and simulation.twins.told.kept > 300 and simulation.twins.told.left_out > 100
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:

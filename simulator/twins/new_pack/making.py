@@ -45,7 +45,7 @@ def make_pack(table: pa.Table, folder: Path, k: int, conversion: str | None = No
     """A pack of what at least k users did. `conversion` is the core's name of the event that the product lives on.
     TwinError where too little is left."""
     check_new(folder)
-    log, users_of_items = _kept(table, k)
+    log, users_of_items, beyond = _kept(table, k)
     if not len(log.event):
         raise TwinError(f"no event was done by {k} users.", hint="Wait for more users, or give a smaller --k.")
     words = list(log.words["event"])
@@ -66,11 +66,12 @@ def make_pack(table: pa.Table, folder: Path, k: int, conversion: str | None = No
     pack = _write(folder, product, personas_of(log, kinds, catalogue.category, k), catalogue.text())
     named = PackNamed(
         name=pack.product.name, version=pack.product.version, fingerprint=pack.fingerprint,
-        events={word: name for word, name in names.items() if word != name},
+        events={word: name for word, name in names.items() if word != name} | dict.fromkeys(beyond, ""),
         items={word: name for word, name in catalogue.ids.items() if word != name},
     )  # fmt: skip
     told = {
-        "folder": str(folder), "events": len(events), "items": len(catalogue.ids), "personas": list(kinds.words),
+        "folder": str(folder), "events": len(events), "events_left_out": len(beyond), "items": len(catalogue.ids),
+        "personas": list(kinds.words),
         "silhouette": round(kinds.silhouette, 3), "never_first": [events[event] for event in late],
         "preconditions": [
             {"event": events[rule.event], "needs": events[rule.needs], "sessions": rule.sessions,
@@ -80,20 +81,22 @@ def make_pack(table: pa.Table, folder: Path, k: int, conversion: str | None = No
     return Made(pack, named, told)
 
 
-def _kept(table: pa.Table, k: int) -> tuple[Log, I64]:
-    """The log without what fewer than k users did, and how many users touched each item that is left."""
+def _kept(table: pa.Table, k: int) -> tuple[Log, I64, list[str]]:
+    """The log without what fewer than k users did, how many users touched each item that is left, and the events of k
+    users that are too many for a pack."""
     log = log_of(table)
     by_user = log.user[log.session]
     users = _users(log.event, by_user, len(log.words["event"]))
     order = np.argsort(-users, kind="stable")[:MOST_EVENTS]
     often = np.zeros(len(users), dtype=bool)
     often[order[users[order] >= k]] = True
+    beyond = [log.words["event"][event] for event in np.flatnonzero((users >= k) & ~often).tolist()]
     fine = np.append(_users(log.item, by_user, len(log.words["item"])) >= k, False)
     items = pa.array(list(log.words["item"]), pa.string()).take(pa.array(log.item, mask=~fine[log.item]))
     thin = table_of(log, [str(n) for n in range(log.users)], [str(n) for n in range(len(log.user))])
     thin = thin.set_column(thin.column_names.index("item_id"), "item_id", items).filter(pa.array(often[log.event]))
     kept = log_of(thin)
-    return kept, _users(kept.item, kept.user[kept.session], len(kept.words["item"]))
+    return kept, _users(kept.item, kept.user[kept.session], len(kept.words["item"])), beyond
 
 
 def _users(code: I64, user: I64, size: int) -> I64:

@@ -114,3 +114,11 @@ def test_rare_items_are_learnt_in_pools_that_k_users_have() -> None:
     assert owners and min(map(len, owners)) >= 5
     hidden = fit(table(rows), FitOptions(k=5, item_names=5))
     assert not any(word.startswith("rare") for word in hidden.words["item"])
+
+
+def test_nobody_goes_further_than_where_k_users_stopped() -> None:
+    single = table([(f"p{user}", f"s{user}", 1_767_225_600_000_000 + user * HOUR, "ask", None) for user in range(300)])
+    model = fit(single, FitOptions(k=5))
+    assert set(np.unique(sample(model, 2000, np.uint64(1))["session_id"].to_pylist(), return_counts=True)[1]) == {1}
+    more = table([("odd", "odd", 1_767_225_600_000_000 + step, "ask", None) for step in range(9)])
+    assert fit(pa.concat_tables([single, more]), FitOptions(k=5)).arrays["longest"][0] == 2, "one is nobody's edge"
