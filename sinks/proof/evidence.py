@@ -37,6 +37,8 @@ SESSIONS, ROWS, ASKED = 12_000, 40_000, 20_000
 KEPT, FEWEST = 0.1, 10
 #: Why a measure of items says nothing where `items_differ` does not hold.
 SAME_ITEMS = "the core has too few items in use, or one of them nearly everywhere"
+#: Why it says nothing where items differ.
+NO_NEXT_ITEM = "no session of the hold-out goes on to another item: there is no question"
 
 
 @dataclass(frozen=True, eq=False)

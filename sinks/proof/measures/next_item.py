@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sinks.proof.evidence import SAME_ITEMS, Evidence
+from sinks.proof.evidence import NO_NEXT_ITEM, SAME_ITEMS, Evidence
 from sinks.proof.measures.shared import skilled
 from sinks.proof.metric import Figure, Goal, Group
 
@@ -27,7 +27,7 @@ class NextItemHits:
         """See Metric."""
         found = evidence.next_item(only_new=self.only_new)
         if found is None:
-            return SAME_ITEMS
+            return NO_NEXT_ITEM if evidence.items_differ else SAME_ITEMS
         return skilled(evidence, found[self.which])
 
 

@@ -8,11 +8,12 @@ from functools import cache
 import numpy as np
 import pytest
 
-from sinks.proof.evidence import Evidence
+from sinks.proof.evidence import NO_NEXT_ITEM, Evidence
 from sinks.proof.learners import next_item
 from sinks.proof.likeness import nearest, vectors
 from sinks.proof.log import Log, Words
 from sinks.proof.measures import copies, membership
+from sinks.proof.measures.next_item import NextItemHits
 from sinks.proof.measures.progress import ReturnCurve
 from sinks.proof.metric import Figure
 from tests.sinks.proof.degrading import copied
@@ -31,6 +32,16 @@ def plain(seed: int) -> Log:
         item=draw.integers(_ITEMS, size=rows).astype(np.int32), time=np.arange(rows) * 10_000_000,
         start=np.arange(_SESSIONS + 1) * _LENGTH, user=np.arange(_SESSIONS), persona=np.full(_SESSIONS, -1, np.int32),
         users=np.array([f"{seed}-{number}" for number in range(_SESSIONS)], dtype=object),
+    )  # fmt: skip
+
+
+def singles(seed: int) -> Log:
+    """The same events, each a session of its own."""
+    log = plain(seed)
+    users = np.array([f"{seed}-{number}" for number in range(log.rows)], dtype=object)
+    return replace(
+        log, start=np.arange(log.rows + 1), user=np.arange(log.rows), persona=np.full(log.rows, -1, np.int32),
+        users=users,
     )  # fmt: skip
 
 
@@ -88,6 +99,8 @@ def test_a_log_of_less_than_a_day_says_nothing_of_who_comes_back() -> None:
 def test_sessions_of_one_item_pose_no_question() -> None:
     questions = next_item.asked(replace(plain(1), start=np.arange(_SESSIONS * _LENGTH + 1)))
     assert questions.last.shape[0] == questions.seen.shape[0] == len(questions.truth) == len(questions.new) == 0
+    alone = Evidence(*(singles(seed) for seed in (1, 2, 3)), replicates=2)
+    assert NextItemHits().compute(alone) == NO_NEXT_ITEM
 
 
 def test_a_session_without_end_poses_a_share_of_its_questions(monkeypatch: pytest.MonkeyPatch) -> None:
