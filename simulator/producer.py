@@ -11,6 +11,7 @@ own accumulator, so they are put there: `_hand_over` is the one place that knows
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -102,6 +103,8 @@ class EventProducer(MessageProducer):
 
     def close(self) -> None:
         """See MessageProducer."""
+        from kafka.errors import KafkaError
+
         sender, self._sender, self._closed = self._sender, None, True
         self._waiting.clear()
         with self._changed:
@@ -109,7 +112,8 @@ class EventProducer(MessageProducer):
         if sender is not None:
             sender._accumulator.abort_undrained_batches(RuntimeError("closed"))
             sender._sender.force_close()
-            sender.close(timeout=0)
+            with contextlib.suppress(KafkaError):  # what is still on its way is given up, and that was told
+                sender.close(timeout=0)
 
     def counts(self) -> ProducerCounts:
         """See MessageProducer."""

@@ -18,7 +18,9 @@ import pyarrow as pa
 from simulator.twins.log import I64, Log
 
 Bools = npt.NDArray[np.bool_]
-MOST_RARE = 200_000
+#: Fictional names, for each item of a single user: such items are hardly ever met by two people, so names must not be
+#: either. And how many there are at most.
+NAMES, MOST_RARE = 8, 200_000
 
 
 def users_of(code: I64, user: I64, size: int) -> I64:
@@ -88,7 +90,7 @@ def thinned(log: Log, k: int, named: int) -> tuple[Log, Names, dict[str, int]]:
         "event": events,
         "item": (
             *(log.words["item"][item] for item in order[:known].tolist()),
-            *(f"other-{number:06d}" for number in range(1, min(there - known, MOST_RARE) + 1)),
+            *(f"other-{number:06d}" for number in range(1, min(NAMES * (there - known), MOST_RARE) + 1)),
         ),
     }
     dropped = {

@@ -208,6 +208,28 @@ def test_stop_frees_a_send_that_waits_for_a_broker_that_is_away() -> None:
     producer.close()
 
 
+@pytest.mark.kafka
+def test_closing_gives_up_what_is_still_on_its_way(embedded_broker: EmbeddedBroker) -> None:
+    """Where a broker was replaced in the midst of a request, the client finds that out when it is closed."""
+    from kafka.errors import KafkaTimeoutError
+
+    topic = f"closed-{uuid.uuid4().hex}"
+    provision(embedded_broker.connection, [TopicSpec(topic, 1, "user id", "")])
+    producer = EventProducer(embedded_broker.connection)
+    producer.send(topic, [b"v"], [b"k"], [0])
+    sender, closed = producer._sender, threading.Event()
+    assert sender is not None
+
+    def late(timeout: float) -> None:
+        closed.set()
+        raise KafkaTimeoutError(f"Timeout waiting for future ({timeout})")
+
+    sender.close = late
+    producer.close()
+    del sender.close
+    assert closed.is_set()
+
+
 def test_interrupt_ends_a_send_that_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     import signal
 

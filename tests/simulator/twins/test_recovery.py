@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -9,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from personas.randomness import root_key
 from simulator.twins.draw import draw, sample
 from simulator.twins.fit import fit
 from simulator.twins.model import FitOptions, TwinModel
-from tests.simulator.twins.knowing import HOUR, promises, secret, sessions, table
+from tests.simulator.twins.knowing import DAY, HOUR, START, promises, secret, sessions, table
 
 Sessions = list[list[tuple[int, str, str | None]]]
 
@@ -79,6 +81,21 @@ def test_items_and_events_of_few_are_not_in_the_model() -> None:
     assert not {"confess", "hidden"} & {word for words in single.words.values() for word in words}
     many = fit(secret(promises(600), users=30), FitOptions(k=5))
     assert "confess" in many.words["event"], "the rule looks at the number of users"
+
+
+def test_items_that_one_person_met_are_met_by_one_twin() -> None:
+    """Of 800 such items, drawn about as often, a fictional name hardly comes up twice."""
+    own = [
+        (f"person-{user}", f"own-{user}", START + (user % 28) * DAY + 12 * HOUR + step * 60_000_000, "look", item)
+        for user in range(400)
+        for step, item in enumerate((f"own-{user}-a", f"own-{user}-b"))
+    ]
+    model = fit(pa.concat_tables([promises(400), table(own)]), FitOptions(k=5))
+    assert not any(word.startswith("own") for word in model.words["item"])
+    drawn = sample(model, 800, root_key("names"))
+    pairs = set(zip(drawn["user_id"].to_pylist(), drawn["item_id"].to_pylist(), strict=True))
+    met = Counter(item for _, item in pairs if item and item.startswith("other-"))
+    assert len(met) > 300 and sum(count == 1 for count in met.values()) > 0.85 * len(met)
 
 
 def test_no_number_of_a_single_user_decides_a_table() -> None:
