@@ -264,7 +264,7 @@ def test_compaction_leaves_a_whole_one() -> None:
 
 
 def test_in_many_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint_records, "PART_BYTES", 500)
+    monkeypatch.setattr(checkpoint_records, "PART_BYTES", 200)  # when it is written, and so its size, is up to time
     records = play("shop", batch=60, pilot=Pilot(stop_at=round(DAYS * DAY_MS * 0.9)), checkpoints=RARER)[0]
     assert sum(record.topic == CHECKPOINTS for record in records) >= 4 * len(heads(records)) > 0
     begun, same = goes_on(records)
