@@ -146,8 +146,8 @@ def halve(
         from pathlib import Path
 
         from personas.core.mapping import CoreMap, load_map
+        from sinks.proof.halves import write_halves
         from sinks.proof.reading import read_halves
-        from sinks.proof.writing import write_halves
 
         core, holdout = read_halves(real, load_map(Path(map_file)) if map_file else CoreMap())
         paths = write_halves(core, holdout, Path(out))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from sinks.proof.log import encode
 from sinks.proof.sampling import at_most, folds, halves, replicates
@@ -43,3 +47,14 @@ def test_rows_are_put_in_order_and_sessions_of_two_users_with_one_name_stay_two(
     assert sorted(log.length) == sorted(encode({"a": table})["a"].length)
     clash = table.set_column(1, "session_id", [["same"] * table.num_rows])
     assert encode({"a": clash})["a"].sessions == 20
+
+
+def test_a_log_is_halved_where_the_extra_for_proofs_is_missing(tmp_path: Path) -> None:
+    pq.write_table(shop_log(1, 60), tmp_path / "real.parquet")
+    without = "import sys; sys.modules['sklearn'] = None; from dayone import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", without, "halve", str(tmp_path / "real.parquet"), "--out", str(tmp_path)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert {"core.parquet", "holdout.parquet"} <= {path.name for path in tmp_path.iterdir()}
