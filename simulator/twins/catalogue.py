@@ -123,13 +123,23 @@ def _leading(matrix: Any, count: int) -> tuple[F64, F64]:
     last axes more exactly, which are noise here, and takes four times as long on 60,000 items."""
     size = matrix.shape[0]
     width = min(size, count + SPARE)
+    matrix = matrix.astype(np.float32)  # half as much to fetch from memory
     bits = fold(root_key("catalogue"), np.arange(size * width))
     basis = standard_normal(bits).reshape(size, width)
     for _ in range(ITERATIONS):
-        basis = np.linalg.qr(matrix @ basis)[0]
-    strength, within = np.linalg.eigh(basis.T @ (matrix @ basis))
+        basis = _orthonormal(matrix @ basis.astype(np.float32))
+    strength, within = np.linalg.eigh(basis.T @ (matrix @ basis.astype(np.float32)))
     order = np.argsort(-np.abs(strength), kind="stable")[:count]
     return basis @ within[:, order], np.abs(strength[order])
+
+
+def _orthonormal(vectors: Any) -> F64:
+    """Axes of what the columns span, from their products: a tenth of the time of a QR decomposition, and exact enough
+    for columns of which none is a millionth of another. Those that are next to nothing stay so."""
+    vectors = vectors.astype(np.float64)
+    square, axes = np.linalg.eigh(vectors.T @ vectors)
+    found: F64 = vectors @ (axes / np.sqrt(np.maximum(square, square[-1] * 1e-12 + 1e-300)))
+    return found
 
 
 def _pools(place: F64, leaf: I64, frequent: int, items: int) -> I64:

@@ -19,8 +19,8 @@ import pyarrow as pa
 from personas.randomness import F64, U64, fold, root_key, uniform
 from simulator.twins.bursts import Bursts
 from simulator.twins.calendar import land, wide_of
+from simulator.twins.descent import F32
 from simulator.twins.dwell import Durations
-from simulator.twins.fit import shape_from
 from simulator.twins.fixed_point import RULED_OUT, Player, weights_of
 from simulator.twins.fixed_point import draw as draw_class
 from simulator.twins.history import History
@@ -29,10 +29,11 @@ from simulator.twins.items import ItemNetwork, ItemRows
 from simulator.twins.log import I64, Log, table_of
 from simulator.twins.model import TwinModel
 from simulator.twins.near_copies import NearCopies
-from simulator.twins.network import F32, Network
+from simulator.twins.network import Network
 from simulator.twins.property_drawing import draw_properties
 from simulator.twins.refusing import Drawn, Refused, apart
 from simulator.twins.sequence import NEW, NO_ITEM, OLDER, RANKS
+from simulator.twins.shapes import shape_from
 from simulator.twins.user_state import state, turns_of
 from simulator.twins.visits import counts_of, starts_of
 

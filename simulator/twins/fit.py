@@ -17,9 +17,11 @@ nothing: by the likelihood of their sessions it is decided when each network has
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,30 +29,31 @@ import pyarrow as pa
 
 from personas.errors import TwinError
 from personas.randomness import F64, fold, root_key, uniform
-from simulator.twins.bursts import HOUR, Bursts
+from simulator.twins.bursts import Bursts
 from simulator.twins.calendar import fit_calendar
 from simulator.twins.catalogue import Catalogue, catalogue_of
+from simulator.twins.descent import Learning
 from simulator.twins.dwell import Durations, durations_of, resolution_of
-from simulator.twins.history import MOST_EVENTS, Shape
+from simulator.twins.history import Shape
 from simulator.twins.item_learning import begin, learn_items
 from simulator.twins.log import I64, Log, log_of
 from simulator.twins.model import FitOptions, TwinModel
 from simulator.twins.near_copies import fit_near_copies
-from simulator.twins.network import Known, Learning, Network, learn
+from simulator.twins.network import Known, Network, learn
 from simulator.twins.posterior import Strength, joined, pseudo_of, strength_of, with_words
-from simulator.twins.privacy import Bools, chosen, in_order, thinned, users_of
+from simulator.twins.privacy import Bools, chosen, in_order, thinned
 from simulator.twins.properties import fit_properties
 from simulator.twins.sequence import MODES, NEW, Examples, examples_of
-from simulator.twins.user_state import STATIC, static_of
+from simulator.twins.shapes import shape_arrays, shape_of
+from simulator.twins.user_state import static_of
 from simulator.twins.visits import fit_visits
 
 MOST_ROWS = 300_000
 HELD_OUT = 0.1
-#: Of an item that is met so often, the next event may depend; of so many items at most.
-OFTEN, MOST_ITEMS = 200, 256
 #: Longest session that is learnt from: longer ones are cut (of the log's own lengths, see `_cut`).
 LONGEST = 1000
 
+T = TypeVar("T")
 Progress = Callable[[str, float], None]
 Named = dict[str, npt.NDArray[Any]]
 
@@ -98,12 +101,12 @@ def _fitted(
     examples = examples_of(some, shape, durations, static)
     examples.kind[examples.session >= own] = -1  # a teacher knows nothing of pauses
     check = (uniform(fold(fold(key, 17), some.user)) < HELD_OUT)[examples.session]
+    learning_items = aside(lambda: _items(examples, own, catalogue, shape, len(log.words["event"]), check, key))
     networks, figures = _learnt(examples, log, shape, durations, check, key, progress)
     progress("items", 0.7)
-    items, told = _items(examples, own, catalogue, shape, len(log.words["event"]), check, key)
-    figures["item"] = told
+    items, figures["item"] = learning_items.result()
     arrays |= {
-        **_shape_arrays(shape, len(names.users)), **networks, **items,
+        **shape_arrays(shape, len(names.users)), **networks, **items,
         "dwell.atoms": durations.atoms, "dwell.edges": durations.edges, "dwell.quantiles": durations.quantiles,
         "calendar.ratio": fit_calendar(log, durations, options.k, fold(key, 8)[0]),
         **_named("burst", durations.bursts),
@@ -125,51 +128,6 @@ def _fitted(
         "near_copies": told_near, "posterior": strength.told,
     }  # fmt: skip
     return TwinModel(arrays, {"event": log.words["event"], "item": log.words["item"], **texts}, facts)
-
-
-def shape_of(log: Log, catalogue: Catalogue, durations: Durations, k: int) -> Shape:
-    """The inputs for a log: the most frequent events have columns of their own."""
-    counts = np.bincount(log.event, minlength=len(log.words["event"]))
-    order = np.argsort(-counts, kind="stable")
-    column = np.empty(len(counts), dtype=np.int64)
-    column[order] = np.minimum(np.arange(len(counts)), MOST_EVENTS - 1)
-    return Shape(
-        column=column, columns=int(column.max()) + 1, modes=MODES, group=catalogue.group[catalogue.token],
-        groups=catalogue.groups if (log.item >= 0).any() else 1,
-        hours=bool((log.time % 86_400_000_000).any()), static=STATIC,
-        span=np.array([log.time.min() // HOUR, -(-log.time.max() // HOUR)]) * HOUR, bursts=durations.bursts.end,
-        item_code=_item_codes(log, len(catalogue.token) - 1, k),
-    )  # fmt: skip
-
-
-def _item_codes(log: Log, names: int, k: int) -> I64:
-    """[names+1]: items that are met often enough to say something by themselves, numbered from 1; 0 for the others."""
-    has = np.flatnonzero((log.item >= 0) & (log.item < names))
-    count = np.bincount(log.item[has], minlength=names + 1)
-    often = (count >= OFTEN) & (users_of(log.item[has], log.user[log.session[has]], names + 1) >= max(k, OFTEN // 4))
-    often &= np.argsort(np.argsort(-count, kind="stable"), kind="stable") < MOST_ITEMS
-    return np.where(often, np.cumsum(often), 0)
-
-
-def _shape_arrays(shape: Shape, names: int) -> Named:
-    sizes = [shape.columns, shape.modes, shape.groups, int(shape.hours), shape.static, names]
-    return {
-        "shape.column": shape.column,
-        "shape.group": shape.group,
-        "shape.sizes": np.array(sizes),
-        "shape.span": shape.span,
-        "shape.bursts": shape.bursts,
-        "shape.item_code": shape.item_code,
-    }
-
-
-def shape_from(arrays: Any) -> Shape:
-    """The shape that a model was fitted with."""
-    columns, modes, groups, hours, static, _ = (int(size) for size in arrays["shape.sizes"])
-    return Shape(
-        arrays["shape.column"], columns, modes, arrays["shape.group"], groups, bool(hours), static,
-        arrays["shape.span"], arrays["shape.bursts"], arrays["shape.item_code"],
-    )  # fmt: skip
 
 
 def _cut(log: Log) -> Log:
@@ -200,6 +158,20 @@ def _some(log: Log, key: np.uint64) -> Log:
         return log
     taken = uniform(fold(fold(key, 5), np.arange(log.users))) < MOST_ROWS / rows
     return chosen(log, np.flatnonzero(taken[log.user[log.session]]))
+
+
+def aside(work: Callable[[], T]) -> Future[T]:
+    """What is being worked out on another core. The thread is a daemon, so that Ctrl-C need not wait for it."""
+    answer = Future[T]()
+
+    def run() -> None:
+        try:
+            answer.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised where the answer is asked for
+            answer.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return answer
 
 
 def one_hot(code: I64, size: int) -> F64:
@@ -254,5 +226,7 @@ def _items(
     rows = replace(rows, inputs=np.concatenate([rows.inputs, column], axis=1))
     item = examples.item[new]
     network = begin(catalogue, rows.inputs.shape[1], rows.event, item, events, fold(key, 4)[0])
-    network, told = learn_items(network, catalogue, rows, item, check[new], fold(key, 6)[0], Learning(rate=2e-3))
+    network, told = learn_items(
+        network, catalogue, rows, item, check[new], fold(key, 6)[0], Learning(rate=4e-3, patience=1)
+    )
     return {f"item.{name}": array for name, array in asdict(network).items()}, told

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from personas.randomness import F64
+from simulator.twins.descent import F32
 from simulator.twins.log import I64
-from simulator.twins.network import F32, Network
+from simulator.twins.network import Network
 
 Floats = npt.NDArray[np.floating]
 #: Inputs of networks, and what their hidden units give: multiples of 2^-BITS, at most LIMIT in size.

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from personas.randomness import F64
+from simulator.twins.descent import F32
 from simulator.twins.fixed_point import INPUT_BITS, INPUT_LIMIT, rounded
 from simulator.twins.log import I64
-from simulator.twins.network import F32
 
 I32 = npt.NDArray[np.int32]
 #: Distinct items that a session remembers, most recent first.

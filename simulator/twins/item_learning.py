@@ -11,6 +11,7 @@ Places begin as those of the catalogue. Where a class or an item is likely whate
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -20,15 +21,24 @@ import numpy as np
 
 from personas.randomness import F64, fold, standard_normal
 from simulator.twins.catalogue import Catalogue
-from simulator.twins.items import BAG, RECTIFIED, Classes, ItemNetwork, ItemRows, rectified, tokens_of
+from simulator.twins.descent import F32, Bools, Course, Learning, descend
+from simulator.twins.fixed_point import RULED_OUT
+from simulator.twins.items import BAG, RECTIFIED, ItemNetwork, ItemRows, rectified
 from simulator.twins.log import I64
-from simulator.twins.network import F32, Bools, Learning, descend, scattered
+from simulator.twins.network import scattered
+from simulator.twins.shelves import Shelves
 
 SHRUNK = 2.0
 #: The maps of places to what the network knows of an item, and how strongly each lets through at first.
 MAPS = {"last": 0.7, "before": 0.2, "bag": 0.05}
 #: Arrays of the network that are learnt as they are.
 _FREE = ("into", "into_bias", "class_out", "class_bias", "item_bias")
+
+#: Places have their meaning from what items are met with, and are few people's; the maps are everybody's. So they move
+#: more slowly than the maps: share of the rate.
+SLOWLY = {"place": 0.35}
+#: Arrays with a row for each token, and of what is learnt those in the order of `Shelves`.
+_BY_TOKEN = ("place", "item_bias")
 
 Arrays = dict[str, F32]
 
@@ -76,25 +86,31 @@ def learn_items(
     learning: Learning,
 ) -> tuple[ItemNetwork, dict[str, Any]]:  # fmt: skip
     """Fit to the items [n] that were chosen. Returns the best by the likelihood of the checked rows, and figures."""
-    arrays, classes = _first(network, catalogue, key), Classes(network)
-    target = tokens_of(item, network.token)
+    shelves = Shelves.of(network)
+    arrays = _first(network, catalogue, key)
+    for name in _BY_TOKEN:
+        arrays[name] = arrays[name][shelves.order[: len(arrays[name])]]
+    target = shelves.of_items(item)
     train, held = np.flatnonzero(~check), np.flatnonzero(check)
-    if len(train) < 2 or len(held) < 1:
-        return woven(network, arrays), {"loss": 0.0, "passes": 0}
+    course = Course(0.0, 0.0, 0)
 
     def gradients(part: I64) -> list[F32]:
         rows_of = train[part]
-        found = _pass(network, arrays, classes, rows.part(rows_of), target[rows_of], back=True)[1]
+        found = _pass(shelves, arrays, rows.part(rows_of), target[rows_of], back=True)[1]
         return [found[name] for name in arrays]
 
-    course = descend(
-        list(arrays.values()),
-        len(train),
-        gradients,
-        lambda: _loss(network, arrays, classes, rows.part(held), target[held]),
-        key,
-        replace(learning, decay=learning.decay * 10),
-    )
+    if len(train) > 1 and len(held):
+        course = descend(
+            list(arrays.values()),
+            len(train),
+            gradients,
+            lambda: _loss(shelves, arrays, rows.part(held), target[held]),
+            key,
+            replace(learning, decay=learning.decay * 10),
+            [SLOWLY.get(name, 1.0) for name in arrays],
+        )
+    for name in _BY_TOKEN:
+        arrays[name] = arrays[name][shelves.rank[: len(arrays[name])]]
     return woven(network, arrays), asdict(course)
 
 
@@ -128,26 +144,26 @@ def woven(network: ItemNetwork, arrays: Mapping[str, F32]) -> ItemNetwork:
     return replace(network, **found, item_out=arrays["place"][:-1] @ arrays["out"])
 
 
-def _loss(network: ItemNetwork, arrays: Arrays, classes: Classes, rows: ItemRows, target: I64) -> float:
+def _loss(shelves: Shelves, arrays: Arrays, rows: ItemRows, target: I64) -> float:
     total = 0.0
     for first in range(0, len(target), 4096):
         part = np.arange(first, min(first + 4096, len(target)))
-        total += _pass(network, arrays, classes, rows.part(part), target[part], back=False)[0] * len(part)
+        total += _pass(shelves, arrays, rows.part(part), target[part], back=False)[0] * len(part)
     return total / len(target)
 
 
-def _pass(
-    network: ItemNetwork, arrays: Arrays, classes: Classes, rows: ItemRows, target: I64, *, back: bool
-) -> tuple[float, Arrays]:
+def _pass(shelves: Shelves, arrays: Arrays, rows: ItemRows, target: I64, *, back: bool) -> tuple[float, Arrays]:
     """Mean loss, and the gradients of all arrays."""
-    last, bag = tokens_of(rows.last[:, :2], network.token), tokens_of(rows.recent[:, :BAG], network.token)
-    tokens = {"last": last[:, :1], "before": last[:, 1:], "bag": bag}
-    places = {name: arrays["place"][token].sum(axis=1) for name, token in tokens.items()}
+    order = np.argsort(target, kind="stable")  # class by class
+    rows, target = rows.part(order), target[order]
+    last, bag = shelves.of_items(rows.last[:, :2]), shelves.of_items(rows.recent[:, :BAG])
+    ranks = {"last": last[:, :1], "before": last[:, 1:], "bag": bag}
+    places = {name: arrays["place"][rank].sum(axis=1) for name, rank in ranks.items()}
     raw = rows.inputs @ arrays["into"] + arrays["into_bias"]
     for name, place in places.items():
         raw += place @ arrays[name]
     hidden = rectified(raw).astype(np.float32)
-    loss, gradient, down = _chosen(network, arrays, classes, rows, target, hidden, back=back)
+    loss, gradient, down = _chosen(shelves, arrays, rows, target, hidden, back=back)
     if not back:
         return loss, {}
     half = hidden.shape[1] - RECTIFIED
@@ -156,40 +172,45 @@ def _pass(
     gradient["into_bias"] = down.sum(axis=0)
     for name, place in places.items():
         gradient[name] = place.T @ down
-        gradient["place"] += scattered(tokens[name], down @ arrays[name].T, len(gradient["place"]))
+        known, rank = np.unique(ranks[name], return_inverse=True)
+        gradient["place"][known] += scattered(rank.reshape(ranks[name].shape), down @ arrays[name].T, len(known))
     return loss, gradient
 
 
 def _chosen(
-    network: ItemNetwork, arrays: Arrays, classes: Classes, rows: ItemRows, target: I64, hidden: F32, *, back: bool
+    shelves: Shelves, arrays: Arrays, rows: ItemRows, target: I64, hidden: F32, *, back: bool
 ) -> tuple[float, Arrays, F32]:
-    """The half of a pass from the numbers of histories, [n, H], to the items chosen: mean loss, gradients of what
-    lies there, and those of the numbers."""
-    count, leaf = len(target), network.leaf[target].astype(np.int64)
+    """The half of a pass from the numbers of histories, [n, H], to the items chosen, which rise: mean loss, gradients
+    of what lies there, and those of the numbers."""
+    count, leaf = len(target), np.searchsorted(shelves.first, target, side="right") - 1
     gradient = {name: np.zeros_like(array) for name, array in arrays.items()} if back else {}
     down, loss = np.zeros_like(hidden), 0.0
     if arrays["class_out"].shape[1] > 1:
-        logits = hidden @ arrays["class_out"] + arrays["class_bias"] + network.class_allowed[rows.event]
-        loss += _softmax(logits, leaf)
+        logits = hidden @ arrays["class_out"] + arrays["class_bias"] + shelves.class_allowed[rows.event]
+        loss += _softmax(logits, leaf) / count
         if back:
             logits /= count
             gradient["class_out"], gradient["class_bias"] = hidden.T @ logits, logits.sum(axis=0)
             down += logits @ arrays["class_out"].T
     wish: F32 = hidden @ arrays["out"].T  # where the item should lie, [n, d]: so no item's own vector is needed here
     asked = np.zeros_like(wish)
-    for number, mine in classes.runs(leaf):
-        members = classes.members(number)
-        place = arrays["place"][members]
-        logits = wish[mine] @ place.T
-        logits += arrays["item_bias"][members]
-        logits += network.allowed[rows.event[mine]][:, members]
-        classes.mask(logits, number, rows.recent[mine], target[mine])
-        loss += _softmax(logits, classes.rank[target[mine]]) * len(mine) / count
+    had, taken = shelves.had(rows.recent, leaf, target)
+    start = np.append(np.flatnonzero(np.diff(leaf, prepend=-1)), count)
+    cut = np.searchsorted(had, start)
+    for number, (one, end) in enumerate(itertools.pairwise(start.tolist())):
+        first, stop = shelves.first[leaf[one]], shelves.first[leaf[one] + 1]
+        place = arrays["place"][first:stop]
+        logits = wish[one:end] @ place.T
+        logits += arrays["item_bias"][first:stop]
+        logits += shelves.allowed[rows.event[one:end], first:stop]
+        out = slice(cut[number], cut[number + 1])
+        logits[had[out] - one, taken[out] - first] = RULED_OUT
+        loss += _softmax(logits, target[one:end] - first) / count
         if back:
             logits /= count
-            gradient["place"][members] += logits.T @ wish[mine]
-            gradient["item_bias"][members] = logits.sum(axis=0)
-            asked[mine] = logits @ place
+            gradient["place"][first:stop] += logits.T @ wish[one:end]
+            gradient["item_bias"][first:stop] = logits.sum(axis=0)
+            asked[one:end] = logits @ place
     if back:
         gradient["out"] = asked.T @ hidden
         down += asked @ arrays["out"]
@@ -197,11 +218,11 @@ def _chosen(
 
 
 def _softmax(logits: F32, target: I64) -> float:
-    """Mean loss; the logits become probability minus target."""
+    """The sum of losses; the logits become probability minus target."""
     logits -= logits.max(axis=1, keepdims=True)
     np.exp(logits, out=logits)
     logits /= logits.sum(axis=1, keepdims=True)
     at = np.arange(len(target))
-    loss = -float(np.log(np.maximum(logits[at, target], 1e-30)).mean())
+    loss = -float(np.log(np.maximum(logits[at, target], 1e-30)).sum())
     logits[at, target] -= 1.0
     return loss

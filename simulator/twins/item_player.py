@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from personas.randomness import F64, U64, fold, uniform
+from simulator.twins.descent import F32
 from simulator.twins.fixed_point import (
     HIDDEN_BITS,
     HIDDEN_LIMIT,
@@ -18,7 +19,6 @@ from simulator.twins.fixed_point import (
 )  # fmt: skip
 from simulator.twins.items import Classes, ItemNetwork, ItemRows, add_items, rectified
 from simulator.twins.log import I64
-from simulator.twins.network import F32
 
 _CLASS, _WITHIN, _RARE = 1, 2, 3
 _USED = ("into_bias", "last", "before", "bag", "class_bias", "item_out", "item_bias")

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from simulator.twins.descent import F32
 from simulator.twins.fixed_point import RULED_OUT
 from simulator.twins.history import I32
 from simulator.twins.log import I64
-from simulator.twins.network import F32
 
 Floats = npt.NDArray[np.floating]
 BAG = 8
@@ -113,11 +113,9 @@ class Classes:
         classes, first = np.unique(chosen[order], return_index=True)
         return list(zip(classes.tolist(), np.split(order, first[1:]), strict=True))
 
-    def mask(self, logits: npt.NDArray[np.floating], number: int, recent: I32, spare: I64 | None = None) -> None:
-        """Rule out, in the logits of one class [n, members], items of the session; never pools, nor `spare`."""
+    def mask(self, logits: npt.NDArray[np.floating], number: int, recent: I32) -> None:
+        """Rule out, in the logits of one class [n, members], items of the session; never pools."""
         row, place = np.nonzero((recent >= 0) & (recent < self.alone))
         item = recent[row, place]
         here = self.leaf[item] == number
-        if spare is not None:
-            here &= spare[row] != item
         logits[row[here], self.rank[item[here]]] = RULED_OUT

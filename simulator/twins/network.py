@@ -1,25 +1,20 @@
 """Small softmax networks: what comes next, given numbers about the history.
 
-A wide part (straight from inputs to classes) and one hidden layer. Learnt with Adam (Kingma, Ba 2015, ICLR) until the
-likelihood of *other users'* sessions no longer rises: that is what keeps a network from remembering single sessions.
-How it is played: see `fixed_point`.
+A wide part (straight from inputs to classes) and one hidden layer. How it is learnt: see `descent`; how it is played:
+`fixed_point`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from personas.randomness import fold, standard_normal
+from simulator.twins.descent import F32, Bools, Learning, descend, shuffled
 from simulator.twins.log import I64
-
-F32 = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -43,20 +38,6 @@ class Network:
 
 #: Rows on which the shares of classes are set right.
 CALIBRATED = 100_000
-
-
-@dataclass(frozen=True)
-class Learning:
-    """How networks are learnt. passes: how often, at most, the examples are gone through; examples: the most that are
-    gone through in all; patience: passes without a better likelihood before it stops."""
-
-    hidden: int = 64
-    passes: int = 60
-    examples: int = 4_000_000
-    batch: int = 1024
-    rate: float = 2e-3
-    patience: int = 2
-    decay: float = 1e-5
 
 
 @dataclass(frozen=True)
@@ -84,28 +65,6 @@ def softmax_loss(logits: F32, target: I64) -> tuple[float, F32]:
     return loss, probability
 
 
-class Adam:
-    """Adam with decoupled weight decay, over a list of arrays that are changed in place."""
-
-    def __init__(self, arrays: list[F32], rate: float, decay: float) -> None:
-        self._arrays, self._rate, self._decay = arrays, rate, decay
-        self._mean = [np.zeros_like(array) for array in arrays]
-        self._square = [np.zeros_like(array) for array in arrays]
-        self._steps = 0
-
-    def step(self, gradients: list[F32], factor: float) -> None:
-        """One step; `factor` scales the rate."""
-        self._steps += 1
-        rate = self._rate * factor * math.sqrt(1 - 0.999**self._steps) / (1 - 0.9**self._steps)
-        for place, (array, gradient) in enumerate(zip(self._arrays, gradients, strict=True)):
-            mean, square = self._mean[place], self._square[place]
-            np.add(mean, 0.1 * (gradient - mean), out=mean)
-            np.add(square, 0.001 * (gradient * gradient - square), out=square)
-            np.subtract(array, rate * mean / (np.sqrt(square) + 1e-8), out=array)
-            if array.ndim > 1:
-                np.multiply(array, 1.0 - self._decay * factor, out=array)
-
-
 def start(inputs: int, codes: int, hidden: int, classes: int, key: np.uint64) -> Network:
     """A network before learning: hidden weights small and random by key, the rest zero."""
     bits = fold(fold(key, inputs * 7919 + classes), np.arange(inputs * hidden))
@@ -117,73 +76,6 @@ def start(inputs: int, codes: int, hidden: int, classes: int, key: np.uint64) ->
         code_wide=np.zeros((codes, classes), np.float32), code_into=np.zeros((codes, hidden), np.float32),
         into_bias=np.zeros(hidden, np.float32), out=out.astype(np.float32), bias=np.zeros(classes, np.float32),
     )  # fmt: skip
-
-
-def shuffled(count: int, key: np.uint64, epoch: int) -> I64:
-    """A permutation of 0..count-1, by key and pass."""
-    return np.argsort(fold(fold(key, 1_000_003 + epoch), np.arange(count)), kind="stable")
-
-
-@dataclass(frozen=True)
-class Course:
-    """What went on while arrays were learnt: the best loss of the checked rows, the loss before, and after how many
-    passes it was met."""
-
-    start: float
-    loss: float
-    passes: int
-
-
-def descend(
-    arrays: list[F32],
-    count: int,
-    gradients: Callable[[I64], list[F32]],
-    loss: Callable[[], float],
-    key: np.uint64,
-    learning: Learning,
-) -> Course:
-    """Change `arrays` in place until `loss` no longer falls; they end as the best that was met.
-
-    `gradients` of rows (places 0..count-1) are followed by Adam at one rate; what is checked is the running mean of the
-    arrays over about one pass (Polyak, Juditsky 1992), since single steps are noisy."""
-    batch = int(np.clip(2 ** (count // 150).bit_length() // 2, 64, learning.batch))
-    steps = -(-count // batch)
-    passes = max(min(learning.passes, learning.examples // max(count, 1)), 2)
-    mean = [array.copy() for array in arrays]
-    optimizer, weight = Adam(arrays, learning.rate, learning.decay), 1.0 / max(min(steps, 500), 2)
-
-    def run(epoch: int, factor: Callable[[float], float]) -> None:
-        order = shuffled(count, key, epoch)
-        for number in range(steps):
-            optimizer.step(gradients(order[number * batch : (number + 1) * batch]), factor(number / steps))
-            for average, array in zip(mean, arrays, strict=True):
-                np.add(average, (array - average) * weight, out=average)
-
-    def checked() -> float:
-        raw = [array.copy() for array in arrays]
-        _put(arrays, mean)
-        found = loss()
-        _put(arrays, raw)
-        return found
-
-    before = best = loss()
-    kept, done, waited = [array.copy() for array in arrays], 0, 0
-    for epoch in range(passes):
-        run(epoch, (lambda share: max(share, 0.05)) if not epoch else (lambda share: 1.0))
-        found = checked()
-        if found < best - 1e-5:
-            best, kept, done, waited = found, [average.copy() for average in mean], epoch + 1, 0
-        else:
-            waited += 1
-        if waited > learning.patience:
-            break
-    _put(arrays, kept)
-    return Course(before, best, done)
-
-
-def _put(arrays: list[F32], values: list[F32]) -> None:
-    for array, value in zip(arrays, values, strict=True):
-        array[...] = value
 
 
 def learn(

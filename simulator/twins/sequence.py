@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from personas.randomness import F64
+from simulator.twins.descent import F32, Bools
 from simulator.twins.dwell import Durations
 from simulator.twins.history import NONE, RECENT, History, Shape
 from simulator.twins.items import ItemRows
 from simulator.twins.log import I64, Log
-from simulator.twins.network import F32, Bools
 
 #: Ways of choosing an item: none; the 1st to 8th most recent of the session; one of those before; a new one.
 NO_ITEM, RANKS = 0, 8

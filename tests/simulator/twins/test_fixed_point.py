@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from personas.randomness import F64, fold, root_key, standard_normal, uniform
+from simulator.twins.descent import F32
 from simulator.twins.fixed_point import INPUT_BITS, INPUT_LIMIT, RULED_OUT, Matrix, Player, draw, rounded, weights_of
-from simulator.twins.network import F32, start
+from simulator.twins.network import start
 
 ROWS, SIZE, CLASSES = 64, 200, 30
 KEY = root_key("exact")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 
 from personas.randomness import F64, fold, root_key, uniform
 from simulator.twins import item_learning
 from simulator.twins.catalogue import Catalogue
+from simulator.twins.descent import Learning
 from simulator.twins.item_learning import begin, learn_items, woven
-from simulator.twins.items import Classes, ItemNetwork, ItemRows, tokens_of
+from simulator.twins.items import ItemNetwork, ItemRows, add_items, rectified, tokens_of
 from simulator.twins.log import I64
-from simulator.twins.network import Learning
+from simulator.twins.shelves import Shelves
 
 ITEMS, CLASSES, DIMENSIONS, RECENT, INPUTS, EVENTS = 30, 3, 5, 8, 4, 2
 KEY = root_key("items")
@@ -52,13 +54,14 @@ def started(told: ItemRows, item: I64) -> tuple[ItemNetwork, dict[str, F64]]:
 def test_gradients_are_those_of_the_loss() -> None:
     told, item = rows(60, 2)
     network, arrays = started(told, item)
-    classes, target = Classes(network), tokens_of(item, network.token)
+    shelves = Shelves.of(network)
+    target = shelves.of_items(item)
     draw = np.random.default_rng(3)
 
     def loss(**changed: object) -> float:
-        return item_learning._pass(network, {**arrays, **changed}, classes, told, target, back=False)[0]  # type: ignore[dict-item]
+        return item_learning._pass(shelves, {**arrays, **changed}, told, target, back=False)[0]  # type: ignore[dict-item]
 
-    _, gradient = item_learning._pass(network, arrays, classes, told, target, back=True)  # type: ignore[arg-type]
+    _, gradient = item_learning._pass(shelves, arrays, told, target, back=True)  # type: ignore[arg-type]
     assert gradient.keys() == arrays.keys()
     for name, array in arrays.items():
         way = draw.normal(size=array.shape)
@@ -84,3 +87,23 @@ def test_a_rule_is_learnt_that_holds_for_others() -> None:
     check = uniform(fold(KEY, np.arange(len(item)))) < 0.2
     _, course = learn_items(network, catalogue(), told, item, check, KEY, Learning(rate=5e-3))
     assert course["start"] > 3.0 and course["loss"] < 2.0
+
+
+def test_what_is_played_costs_what_the_course_says() -> None:
+    """The loss of the checked rows, worked out item by item from the arrays that a player reads."""
+    told, item = rows(3000, 6)
+    network = begin(catalogue(), INPUTS, told.event, item, EVENTS, KEY)
+    check = uniform(fold(KEY, np.arange(len(item)))) < 0.2
+    played, course = learn_items(network, catalogue(), told, item, check, KEY, Learning(rate=5e-3, passes=4))
+    held, target = told.part(np.flatnonzero(check)), tokens_of(item[check], played.token)
+    raw = held.inputs @ played.into
+    add_items(raw, {name: getattr(played, name) for name in ("into_bias", "last", "before", "bag")}, held, played.token)
+    hidden, leaf = rectified(raw), played.leaf[target].astype(np.int64)
+    classes = hidden @ played.class_out + played.class_bias + played.class_allowed[held.event]
+    items = hidden @ played.item_out.T + played.item_bias + played.allowed[held.event]
+    row, place = np.nonzero((held.recent >= 0) & (held.recent != item[check][:, None]))
+    items[row, held.recent[row, place]] = -1e9
+    items[played.leaf[None, :] != leaf[:, None]] = -1e9
+    at = np.arange(len(target))
+    told_by_hand = logsumexp(classes, axis=1) - classes[at, leaf] + logsumexp(items, axis=1) - items[at, target]
+    assert float(told_by_hand.mean()) == pytest.approx(course["loss"], abs=1e-4)

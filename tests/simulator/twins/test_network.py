@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from personas.randomness import fold, root_key, uniform
-from simulator.twins.network import Known, Learning, _forward, learn
+from simulator.twins.descent import Learning
+from simulator.twins.network import Known, _forward, learn
 
 ROWS = 6000
 KEY = root_key("learnt")
