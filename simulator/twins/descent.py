@@ -29,7 +29,7 @@ class Learning:
     passes: int = 60
     examples: int = 4_000_000
     batch: int = 1024
-    rate: float = 2e-3
+    rate: float = 4e-3
     patience: int = 2
     decay: float = 1e-5
 

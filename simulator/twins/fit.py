@@ -190,28 +190,26 @@ def _learnt(
     arrays: Named = {}
     learning, pairs = Learning(), shape.pairs
     progress("events", 0.2)
-    told = Known(examples.inputs, examples.codes[:, :1], pairs)
-    network, figures["event"] = learn(told, examples.event, events + 1, check, fold(key, 1)[0], learning)
-    if shape.item_code.any():
-        told = Known(examples.inputs, examples.codes, shape.codes)
-        other, found = learn(told, examples.event, events + 1, check, fold(key, 1)[0], replace(learning, decay=1e-3))
-        if found["loss"] < figures["event"]["loss"]:
-            network, figures["event"] = other, {**found, "without_items": figures["event"]["loss"]}
+    of_items = bool(shape.item_code.any())
+    told = [(Known(examples.inputs, examples.codes[:, :1], shape.codes if of_items else pairs), learning)]
+    if of_items:
+        told.append((Known(examples.inputs, examples.codes, shape.codes), replace(learning, decay=1e-3)))
+    network, figures["event"] = learn(told, examples.event, events + 1, check, fold(key, 1)[0])
     arrays |= _named("event", network)
     real = np.flatnonzero(~examples.ends)
     column = one_hot(shape.column[examples.event[real]], shape.columns).astype(np.float32)
     inputs = np.concatenate([examples.inputs[real], column], axis=1)
     progress("modes", 0.4)
-    told = Known(inputs, examples.pair_with[real], pairs)
-    network, figures["mode"] = learn(told, examples.mode[real], MODES, check[real], fold(key, 2)[0], learning)
+    told = [(Known(inputs, examples.pair_with[real], pairs), learning)]
+    network, figures["mode"] = learn(told, examples.mode[real], MODES, check[real], fold(key, 2)[0])
     arrays |= _named("mode", network)
     progress("gaps", 0.55)
     later = real[examples.kind[real] >= 0]
     mode = one_hot(examples.mode[later], MODES).astype(np.float32)
     inputs = np.concatenate([inputs[examples.kind[real] >= 0], mode], axis=1)
-    told = Known(inputs, examples.pair_with[later], pairs)
+    told = [(Known(inputs, examples.pair_with[later], pairs), learning)]
     kind, held = examples.kind[later], check[later]
-    network, figures["gap"] = learn(told, kind, durations.classes, held, fold(key, 3)[0], learning)
+    network, figures["gap"] = learn(told, kind, durations.classes, held, fold(key, 3)[0])
     return arrays | _named("gap", network), figures
 
 
@@ -226,7 +224,5 @@ def _items(
     rows = replace(rows, inputs=np.concatenate([rows.inputs, column], axis=1))
     item = examples.item[new]
     network = begin(catalogue, rows.inputs.shape[1], rows.event, item, events, fold(key, 4)[0])
-    network, told = learn_items(
-        network, catalogue, rows, item, check[new], fold(key, 6)[0], Learning(rate=4e-3, patience=1)
-    )
+    network, told = learn_items(network, catalogue, rows, item, check[new], fold(key, 6)[0], Learning(patience=1))
     return {f"item.{name}": array for name, array in asdict(network).items()}, told
