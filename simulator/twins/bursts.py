@@ -2,7 +2,8 @@
 
 A mass closure, a campaign, an outage: no law of waiting times produces them, and everybody sees them in the data. A
 burst is an hour (neighbours are joined) in which one event has many times what its day of the week, its hour and its
-weeks give, done by at least k users. It becomes a class of durations of its own: *until the burst*. A queue that is
+weeks give, done by at least k users, and which ends waits that began before it: where people come together and do what
+they always do, a burst is one of visits. It becomes a class of durations of its own: *until the burst*. A queue that is
 worked off has an order, so when in the burst it happens is told by how long it has been waited for.
 """
 
@@ -37,12 +38,12 @@ class Bursts:
     def __len__(self) -> int:
         return len(self.event)
 
-    def of(self, event: I64, instant: I64) -> I64:
-        """The burst that an event at an instant belongs to; -1 for none."""
+    def of(self, event: I64, before: I64, instant: I64) -> I64:
+        """The burst that an event at an instant belongs to, waited for since `before`; -1 for none."""
         found = np.full(len(event), -1)
         for number in range(len(self)):
-            inside = (event == self.event[number]) & (instant >= self.begin[number]) & (instant < self.end[number])
-            found[inside] = number
+            begin, end = self.begin[number], self.end[number]
+            found[(event == self.event[number]) & (before < begin) & (instant >= begin) & (instant < end)] = number
         return found
 
     def instants(self, number: I64, after: I64, chance: F64) -> I64:
@@ -66,8 +67,9 @@ def bursts_of(event: I64, before: I64, instant: I64, user: I64, k: int) -> Burst
     hours = int(instant.max()) // HOUR - origin + 1
     if hours < 2 * WEEK or not (instant % (24 * HOUR)).any():
         return _none()
+    waited = before // HOUR < instant // HOUR
     for number in range(int(event.max(initial=-1)) + 1):
-        mine = np.flatnonzero(event == number)
+        mine = np.flatnonzero((event == number) & waited)
         if len(mine) < FEWEST:
             continue
         hour = instant[mine] // HOUR - origin
@@ -79,7 +81,7 @@ def bursts_of(event: I64, before: I64, instant: I64, user: I64, k: int) -> Burst
         found += [(number, int(low), int(high)) for low, high in zip(starts, ends, strict=True)]
     if not found:
         return _none()
-    rows = [_rows(event, instant // HOUR - origin, burst) for burst in found]
+    rows = [_rows(event, before // HOUR - origin, instant // HOUR - origin, burst) for burst in found]
     order = sorted(range(len(found)), key=lambda place: -len(rows[place]))[:MOST]
     chosen = np.array([found[place] for place in order])
     begin, end = ((chosen[:, side] + origin) * HOUR for side in (1, 2))
@@ -115,8 +117,8 @@ def _none() -> Bursts:
     return Bursts(empty, empty, empty, np.zeros((0, AGES - 1), np.int64), np.zeros((0, AGES, CELLS + 1)))
 
 
-def _rows(event: I64, hour: I64, burst: tuple[int, int, int]) -> I64:
-    return np.flatnonzero((event == burst[0]) & (hour >= burst[1]) & (hour < burst[2]))
+def _rows(event: I64, since: I64, hour: I64, burst: tuple[int, int, int]) -> I64:
+    return np.flatnonzero((event == burst[0]) & (since < burst[1]) & (hour >= burst[1]) & (hour < burst[2]))
 
 
 def _expected(count: F64) -> F64:

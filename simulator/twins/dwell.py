@@ -55,7 +55,7 @@ class Durations:
 
     def class_of(self, event: I64, before: I64, instant: I64) -> I64:
         """The class of the wait from `before` until the event at `instant` (microseconds)."""
-        burst = self.bursts.of(event, instant)
+        burst = self.bursts.of(event, before, instant)
         return np.where(burst >= 0, self.plain + burst, self._plain_class(np.maximum(instant - before, 0)))
 
     def _plain_class(self, gap: I64) -> I64:
@@ -90,7 +90,7 @@ def durations_of(event: I64, before: I64, instant: I64, user: I64, k: int, resol
     """Classes for the waits before events (microseconds) of users: no class has fewer than `k` of them. Where fewer
     than `k` users wait, nothing of it is learnt."""
     bursts = bursts_of(event, before, instant, user, k)
-    apart = bursts.of(event, instant) < 0
+    apart = bursts.of(event, before, instant) < 0
     gap, user = np.maximum(instant - before, 0)[apart], user[apart]
     if not len(gap):
         return Durations(np.zeros(1, np.int64), np.array([0, 0]), np.zeros((0, CELLS + 1)), resolution, bursts)

@@ -92,6 +92,19 @@ def test_in_a_burst_what_waited_longest_is_done_first() -> None:
     assert np.median(drawn[50:]) < 0.2 * HOUR
 
 
+def test_many_who_come_in_one_hour_are_no_burst() -> None:
+    """They wait as they always do: what is special about that hour is that they are there."""
+    key = root_key("together")
+    usual = (uniform(fold(key, np.arange(6000))) * 120 * 24 * HOUR).astype(np.int64)
+    there = 60 * 24 * HOUR + (uniform(fold(key, 10_000 + np.arange(1000))) * 0.8 * HOUR).astype(np.int64)
+    before = np.append(usual, there)
+    event, user = np.zeros(7000, np.int64), np.arange(7000) % 900
+    assert len(bursts_of(event, before, before, user, K)) == 0
+    assert len(bursts_of(event, before, before + 10 * SECOND, user, K)) == 0
+    asked = np.append(usual, there - 5 * HOUR)
+    assert len(bursts_of(event, asked, before, user, K)) == 1
+
+
 def test_short_waits_of_a_wide_class_stay_short() -> None:
     """The last class reaches from minutes to days, and most of its waits are minutes."""
     numbers = uniform(fold(root_key("tail"), np.arange(4000)))
