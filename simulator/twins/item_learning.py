@@ -34,9 +34,9 @@ MAPS = {"last": 0.7, "before": 0.2, "bag": 0.05}
 #: Arrays of the network that are learnt as they are.
 _FREE = ("into", "into_bias", "class_out", "class_bias", "item_bias")
 
-#: Places have their meaning from what items are met with, and are few people's; the maps are everybody's. So they move
-#: more slowly than the maps: share of the rate.
-SLOWLY = {"place": 0.35}
+#: A place of few choices is few people's, and the maps are everybody's: it moves at this share of the maps' rate where
+#: an item was chosen so often or less, and at the same rate from about eight times as often on.
+SLOWEST, SELDOM = 0.35, 30.0
 #: Arrays with a row for each token, and of what is learnt those in the order of `Shelves`.
 _BY_TOKEN = ("place", "item_bias")
 
@@ -107,11 +107,16 @@ def learn_items(
             lambda: _loss(shelves, arrays, rows.part(held), target[held]),
             key,
             replace(learning, decay=learning.decay * 10),
-            [SLOWLY.get(name, 1.0) for name in arrays],
+            [_share(len(train) / len(catalogue.leaf)) if name == "place" else 1.0 for name in arrays],
         )
     for name in _BY_TOKEN:
         arrays[name] = arrays[name][shelves.rank[: len(arrays[name])]]
     return woven(network, arrays), asdict(course)
+
+
+def _share(often: float) -> float:
+    """Of the rate, for the places of items that were chosen so often on average."""
+    return min(1.0, SLOWEST * max(1.0, math.sqrt(often / SELDOM)))
 
 
 def _first(network: ItemNetwork, catalogue: Catalogue, key: np.uint64) -> Arrays:
