@@ -38,8 +38,8 @@ class Network:
 
 
 #: Rows on which the shares of classes are set right, and the straight parts settled: in so many steps, drawn back to
-#: where they begin by so much.
-CALIBRATED, SETTLING, DRAWN_BACK = 100_000, 10, 1e-4
+#: where they begin by so much, against all rows together (few rows are wrong about much).
+CALIBRATED, SETTLING, DRAWN_BACK = 100_000, 10, 10.0
 #: Up to so many rows, two networks from other beginnings are averaged: what one makes of chance is half as much then.
 AVERAGED = 150_000
 
@@ -88,9 +88,9 @@ def learn(
     """Fit a network to `target` [n]; rows of `check` only decide when to stop.
 
     One network is learnt from each of what is known, and the way to learn that goes with it, and their logits are
-    averaged, unless those of the first alone are better; the last is told most, and is what the network is to be told.
-    A single one on few rows is learnt twice. Returns the network, and figures: its loss by the checked rows, that of
-    constant shares, and that of the first network, in nats."""
+    averaged and settled, unless that is worse by the checked rows; the last is told most, and is what the network is to
+    be told. A single one on few rows is learnt twice. Returns the network, and figures: its loss by the checked rows,
+    that of constant shares, and that of the first network, in nats."""
     train, held = np.flatnonzero(~check), np.flatnonzero(check)
     shares = np.bincount(target[train], minlength=classes) + 0.5
     bias, known = np.log(shares / shares.sum()).astype(np.float32), told[-1][0]
@@ -104,13 +104,15 @@ def learn(
         for (known, learning), by in zip(each, keys, strict=True)
     ]
     network, course = _averaged([network for network, _ in learnt]), learnt[0][1]
-    if loss_of(network, known.part(held), target[held]) > course.loss:
-        network = learnt[0][0]
     some = train[shuffled(len(train), key, 0)[:CALIBRATED]]
-    network = _settled(network, known.part(some), target[some])
+    settled = _settled(network, known.part(some), target[some])
+
+    def checked(found: Network) -> float:
+        return loss_of(found, known.part(held), target[held])
+
+    network = min([settled, network, learnt[0][0]], key=checked)
     _calibrate(network, known.part(some), np.bincount(target[some], minlength=classes))
-    loss = loss_of(network, known.part(held), target[held])
-    return network, {**asdict(course), "loss": loss, "first": course.loss}
+    return network, {**asdict(course), "loss": checked(network), "first": course.loss}
 
 
 def _learnt(
@@ -147,7 +149,7 @@ def _settled(network: Network, known: Known, target: I64) -> Network:
     inputs, ones = known.inputs, _places(known.code, known.codes)
     fixed, count = _in_pieces(network, known), len(target)
     shape = (inputs.shape[1] + known.codes + 1, network.classes)
-    drawn = np.full(shape, DRAWN_BACK)
+    drawn = np.full(shape, DRAWN_BACK / count)
     drawn[-1] = 0.0
 
     def loss(found: F64) -> tuple[float, F64]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from personas.randomness import fold, root_key, standard_normal, uniform
 from simulator.twins.descent import F32, Learning
-from simulator.twins.network import LEARNT, Known, Network, _averaged, _forward, _settled, learn, start
+from simulator.twins.network import LEARNT, Known, Network, _averaged, _forward, _settled, learn, loss_of, start
 
 ROWS = 6000
 KEY = root_key("learnt")
@@ -69,3 +69,16 @@ def varied(seed: int) -> Network:
 def noise(seed: int, *shape: int) -> F32:
     """Numbers around zero."""
     return standard_normal(fold(fold(KEY, seed), np.arange(np.prod(shape)))).reshape(shape).astype(np.float32)
+
+
+def test_few_rows_are_not_believed_more_than_the_checked_ones_allow() -> None:
+    """Answers by chance, forty inputs and 150 rows: what the rows show by chance costs others more than a guess."""
+    inputs = (uniform(fold(KEY, np.arange(150 * 40))) < 0.5).reshape(150, 40).astype(np.float32)
+    answer = (uniform(fold(KEY, 90_000 + np.arange(150))) < 0.2).astype(np.int64)
+    known = Known(inputs, np.zeros((150, 1), np.int64), 1)
+    network, figures = learn([(known, Learning())], answer, 2, np.arange(150) % 3 == 0, KEY)
+    assert figures["loss"] <= figures["first"] + 0.02
+    others = (uniform(fold(KEY, 70_000 + np.arange(4000 * 40))) < 0.5).reshape(4000, 40).astype(np.float32)
+    told = Known(others, np.zeros((4000, 1), np.int64), 1)
+    guess = -(0.2 * np.log(0.2) + 0.8 * np.log(0.8))
+    assert loss_of(network, told, (uniform(fold(KEY, 50_000 + np.arange(4000))) < 0.2).astype(np.int64)) < guess + 0.08
