@@ -43,6 +43,7 @@ from simulator.twins.network import Known, Network, learn
 from simulator.twins.posterior import Strength, joined, pseudo_of, strength_of, with_words
 from simulator.twins.privacy import Bools, chosen, in_order, thinned
 from simulator.twins.properties import fit_properties
+from simulator.twins.rehearsal import rehearsed
 from simulator.twins.sequence import MODES, NEW, Examples, examples_of
 from simulator.twins.shapes import shape_arrays, shape_of
 from simulator.twins.user_state import static_of
@@ -112,6 +113,10 @@ def _fitted(
         **_named("burst", durations.bursts),
         "dwell.resolution": np.array([durations.resolution]), "longest": np.array([_longest(log, options.k)]),
     }  # fmt: skip
+    words = {"event": log.words["event"], "item": log.words["item"]}
+    if not taught:
+        progress("rehearsal", 0.88)
+        arrays["event.wide"] = rehearsed(TwinModel(arrays, words), shape, log, fold(key, 10)[0])
     told_near: dict[str, Any] = {}
     if not options.allow_near_copies:
         near, told_near = fit_near_copies(log, len(names.users), options.k, int(arrays["longest"][0]))
@@ -127,7 +132,7 @@ def _fitted(
         "columns": sorted(set(log.more) - set(left_out)),
         "near_copies": told_near, "posterior": strength.told,
     }  # fmt: skip
-    return TwinModel(arrays, {"event": log.words["event"], "item": log.words["item"], **texts}, facts)
+    return TwinModel(arrays, {**words, **texts}, facts)
 
 
 def _cut(log: Log) -> Log:

@@ -80,6 +80,12 @@ class Shape:
         times = SEASONS + (len(UNTIL) + 1) * len(self.bursts) + (6 + 4 + 7 if self.hours else 0)
         return events + len(PLACES) + 2 + 7 + items + times + self.static
 
+    @property
+    def first_place(self) -> int:
+        """The first of the inputs that say how many events there were, see PLACES; others lie behind them."""
+        behind = (self.groups if self.groups > 1 else 0) + 7 * self.hours + len(UNTIL) * len(self.bursts)
+        return self.inputs - behind - len(PLACES)
+
 
 @cache
 def _calendar() -> tuple[F32, F32]:
