@@ -1,8 +1,9 @@
 """Curves: what becomes of generations of models, and what synthetic data adds as a real log grows.
 
     collapse   generation 1 is fitted on the core; each later one on the one before alone (replace: Shumailov et al.
-               2024, doi:10.1038/s41586-024-07566-y), or on the core and all before it (accumulate: Gerstgrasser et al.
-               2024, arXiv:2404.01413)
+               2024, doi:10.1038/s41586-024-07566-y), on the core and all before it (accumulate: Gerstgrasser et al.
+               2024, arXiv:2404.01413), or on the core and as many sessions of all before it (mix: what training sets
+               do at the ratio 1; what one generation gets wrong then counts half at most in the next)
     growth     with 0, 1, 3, 10, 30 and 100 % of the core's users: real alone, synthetic alone (by a model that saw
                only them), both, and the real ones with the synthetic log of this proof, unless that tells that it
                learned from a core. Day zero has no core: its synthetic log is one that knew none, where it is given
@@ -42,6 +43,8 @@ log = logging.getLogger("dayone.proof")
 #: The line that may know, at every share, what the whole core says.
 THIS_LOG = "real and this log (may know all of the core)"
 ALONE, SYNTHETIC, BOTH = "real alone", "synthetic alone", "both"
+#: What a generation learns from, in the order in which it is played.
+STRATEGIES = ("replace", "accumulate", "mix")
 SHARES = (0.01, 0.03, 0.1, 0.3, 1.0)
 #: Real users that all synthetic ones of a mix together count for, at most.
 PRIOR = 1000.0
@@ -64,11 +67,11 @@ def collapse(
     evidence: Evidence, maker: Maker, generations: int, progress: Tell = lambda done, of, rows: None,
     wanted: Sequence[str] = (),
 ) -> Curves:  # fmt: skip
-    """Two lines, replace and accumulate, from generation 0 (the core itself) on; what each lost from the first model to
-    the last. The next generation learns from the first sample of each model, points are means over all samples.
-    `wanted` names measures, as in Judge."""
+    """Three lines, replace, accumulate and mix, from generation 0 (the core itself) on; what each lost from the first
+    model to the last. The next generation learns from the first sample of each model, points are means over all
+    samples. `wanted` names measures, as in Judge."""
     judge, (core, _) = Judge(evidence, wanted), evidence.real
-    steps = 2 * generations - 1
+    steps = max(3 * generations - 3, 1)
     done = 0
 
     def made_of(taught: Log, name: str, generation: int) -> tuple[Log, Judged]:
@@ -80,18 +83,25 @@ def collapse(
         key = root_key("draws", evidence.seed, name)
         return draws[0], averaged([_judged(judge, generation, str(generation), draw) for draw in draws], key)
 
-    first, begun = made_of(core, "first", 1)
+    begun = made_of(core, "first", 1)
+    second = None  # of all but replace
     real = _judged(judge, 0, "real", core)
     lines, gains = [], []
-    for strategy in ("replace", "accumulate"):
-        points, taught = [real, begun], first if strategy == "replace" else concatenated(core, first)
+    for strategy in STRATEGIES:
+        points, so_far = [real, begun[1]], begun[0]
         for generation in range(2, generations + 1):
-            made, point = made_of(taught, f"{strategy}{generation}", generation)
+            if generation == 2 and second and strategy != "replace":
+                made, point = second
+            else:
+                taught = so_far if strategy == "replace" else concatenated(core, so_far)
+                if strategy == "mix":
+                    taught = concatenated(core, at_most(so_far, core.sessions, evidence.seed + generation))
+                made, point = made_of(taught, f"{strategy}{generation}", generation)
+                second = (made, point) if strategy == "accumulate" and generation == 2 else second
             points.append(point)
-            if generation < generations:
-                taught = made if strategy == "replace" else concatenated(taught, made)
+            so_far = made if strategy == "replace" else concatenated(so_far, made)
         lines.append(Curve(name=f"{strategy} ({maker.name})", points=[each.point for each in points]))
-        gains += [_gain(task, strategy, begun, points[-1]) for task in begun.skills]
+        gains += [_gain(task, strategy, begun[1], points[-1]) for task in begun[1].skills]
     progress(steps, steps, core.rows)
     return Curves(lines, gains, [*losing(lines, gains), *silent(judge.unjudged)])
 

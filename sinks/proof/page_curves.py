@@ -28,8 +28,11 @@ def curves_of(proof: Proof) -> str:
         text += _told(proof.growth_said) + _drawn(proof.growth, "share of the real core")
     if proof.collapse:
         text += "<h2>Generation after generation</h2><p>Models fitted on what models made: each generation on the last "
-        text += "alone (replace), or on everything so far, the real core among it (accumulate). Each is judged by what "
-        text += "a model learns from its sessions alone: 1 is what the core teaches, 0 a guess.</p>"
+        text += (
+            "alone (replace), on everything so far, the real core among it (accumulate), or on the core and as "
+        )
+        text += "many sessions of all that came before (mix). Each is judged by what a model learns from its sessions "
+        text += "alone: 1 is what the core teaches, 0 a guess.</p>"
         text += _told(proof.collapse_said) + _drawn(proof.collapse, "generation")
     if text:
         text += (

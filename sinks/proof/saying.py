@@ -76,7 +76,9 @@ def _fallen(gains: Sequence[Gain]) -> list[str]:
     """The loss of all tasks in a sentence."""
     parts = []
     for strategy, words in (
-        ("accumulate", "learning from the core and all before it"), ("replace", "learning from the last one alone"),
+        ("accumulate", "learning from the core and all before it"),
+        ("mix", "learning from the core and as much of all before it"),
+        ("replace", "learning from the last one alone"),
     ):  # fmt: skip
         mine = [gain for gain in gains if gain.line == strategy]
         lost = [gain.task for gain in mine if (gain.value.high or 0) < 0]

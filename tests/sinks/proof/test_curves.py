@@ -46,6 +46,18 @@ class Forgetful:
         )  # fmt: skip
 
 
+class Listening(Markov):
+    """A maker that tells how many sessions it learned from, and how many of them a model had made."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[int, int]] = []
+
+    def make(self, taught: Log, sessions: int, seed: int) -> Log:
+        made = np.array(["/" in str(user) for user in taught.users.tolist()])[taught.user]
+        self.heard.append((taught.sessions, int(made.sum())))
+        return super().make(taught, sessions, seed)
+
+
 @cache
 def few() -> Evidence:
     logs = encode({name: shop_log(seed, 160) for seed, name in enumerate(("synthetic", "core", "holdout"), start=40)})
@@ -69,6 +81,19 @@ def skill(point: Point, task: str = "next item") -> float:
     found = point.skills[task].value
     assert found is not None
     return found
+
+
+def test_what_each_generation_learns_from_is_the_last_all_or_the_core_and_as_much_of_all() -> None:
+    maker = Listening()
+    lines = {curve.name.split()[0]: curve for curve in collapse(few(), maker, 4, wanted=ITEMS).lines}
+    core = few().real[0].sessions
+    assert len(maker.heard) == 9
+    replaced, accumulated, mixes = (maker.heard[rows] for rows in (slice(1, 4), slice(4, 7), slice(7, 9)))
+    assert all(made == heard and heard == pytest.approx(core, rel=0.1) for heard, made in replaced)
+    assert [heard for heard, _ in accumulated] == pytest.approx([2 * core, 3 * core, 4 * core], rel=0.1)
+    assert all(heard - made == core for heard, made in (*accumulated, *mixes))
+    assert [made for _, made in mixes] == pytest.approx([core, core], rel=0.2)
+    assert lines["mix"].points[:3] == lines["accumulate"].points[:3]
 
 
 def test_replaced_generations_lose_their_tail_and_accumulated_ones_keep_more() -> None:
