@@ -116,7 +116,7 @@ def _fitted(
     words = {"event": log.words["event"], "item": log.words["item"]}
     if not taught:
         progress("rehearsal", 0.88)
-        arrays["event.wide"] = rehearsed(TwinModel(arrays, words), shape, log, fold(key, 10)[0])
+        arrays["event.wide"] = rehearsed(TwinModel(arrays, words), shape, log, options.k, fold(key, 10)[0])
     told_near: dict[str, Any] = {}
     if not options.allow_near_copies:
         near, told_near = fit_near_copies(log, len(names.users), options.k, int(arrays["longest"][0]))

@@ -19,6 +19,7 @@ from simulator.twins.draw import draw
 from simulator.twins.history import PLACES, Shape
 from simulator.twins.log import I64, Log
 from simulator.twins.model import TwinModel
+from simulator.twins.privacy import users_of
 
 #: Sessions that are drawn: so many for each of the core's, within these bounds.
 EACH, FEWEST, MOST = 3, 500, 40_000
@@ -26,13 +27,17 @@ EACH, FEWEST, MOST = 3, 500, 40_000
 FURTHEST = 0.5
 
 
-def rehearsed(model: TwinModel, shape: Shape, log: Log, key: np.uint64) -> F32:
-    """The straight part of the event network [D, E+1], so that drawn sessions go on, and end, as those of the log."""
+def rehearsed(model: TwinModel, shape: Shape, log: Log, k: int, key: np.uint64) -> F32:
+    """The straight part of the event network [D, E+1], so that drawn sessions go on, and end, as those of the log. What
+    fewer than `k` users did at a place moves nothing."""
     events = len(model.words["event"])
-    wanted = _happened(log, events)
-    drawn = _happened(_some(model, len(log.user), key), events)
+    code, user = _answers(log, events)
+    size = len(PLACES) * (events + 1)
+    drawn = np.bincount(_answers(_some(model, len(log.user), key), events)[0], minlength=size)
+    counts = [each.reshape(len(PLACES), -1).astype(np.float64) for each in (np.bincount(code, minlength=size), drawn)]
+    moved = np.where(users_of(code, user, size).reshape(len(PLACES), -1) >= k, _apart(*counts), 0.0)
     wide: F32 = model.arrays["event.wide"].copy()
-    wide[shape.first_place : shape.first_place + len(PLACES)] += _apart(wanted, drawn).astype(np.float32)
+    wide[shape.first_place : shape.first_place + len(PLACES)] += moved.astype(np.float32)
     return wide
 
 
@@ -44,14 +49,13 @@ def _some(model: TwinModel, sessions: int, key: np.uint64) -> Log:
     return draw(model, np.arange(users), key)
 
 
-def _happened(log: Log, events: int) -> F64:
-    """[PLACES, E+1]: how often each event, or the end, came after so many."""
-    length = log.lengths
-    place = np.concatenate([np.arange(len(log.event)) - log.first[log.session], length])
-    answer = np.concatenate([log.event, np.full(len(length), events)])
+def _answers(log: Log, events: int) -> tuple[I64, I64]:
+    """What came after so many events, as codes of places and answers (events, or the end), and whose they are."""
+    ends = np.arange(len(log.user))
+    place = np.concatenate([np.arange(len(log.event)) - log.first[log.session], log.lengths])
+    answer = np.concatenate([log.event, np.full(len(ends), events)])
     at: I64 = np.searchsorted(PLACES, place, side="right") - 1
-    width = events + 1
-    return np.bincount(at * width + answer, minlength=len(PLACES) * width).reshape(-1, width).astype(np.float64)
+    return at * (events + 1) + answer, log.user[np.concatenate([log.session, ends])]
 
 
 def _apart(wanted: F64, drawn: F64) -> F64:

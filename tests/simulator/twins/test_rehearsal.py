@@ -35,8 +35,9 @@ def test_sessions_that_are_drawn_too_long_become_as_long_as_real_ones(model: Twi
     assert looks(longer) > 5.9
     names = [model.words["event"].index(word) for word in log.words["event"]]
     log = type(log)(**{**vars(log), "event": np.array(names)[log.event], "words": model.words})
-    mended = TwinModel({**model.arrays, "event.wide": rehearsed(longer, shape, log, root_key("try"))}, model.words)
+    mended = TwinModel({**model.arrays, "event.wide": rehearsed(longer, shape, log, 5, root_key("try"))}, model.words)
     assert looks(mended) == pytest.approx(5.5, abs=0.2)
+    assert np.array_equal(rehearsed(longer, shape, log, 801, root_key("try")), wide)  # of fewer users nothing is told
 
 
 def test_what_chance_explains_is_left_alone() -> None:
