@@ -39,7 +39,10 @@ from simulator.twins.visits import counts_of, starts_of
 
 #: Users drawn at once, and sessions that are played side by side: as many as a processor's cache has room for.
 BLOCK, SIDE_BY_SIDE = 32_768, 8192
-_EVENT, _MODE, _OLDER, _ITEM, _GAP, _WITHIN = range(1, 7)
+#: Behind the length from which on sessions end by and by, one ends at each event with a chance of so many divided by
+#: that length, beside what the network says: they become half as long again, about.
+TIRED = 2.0
+_EVENT, _MODE, _OLDER, _ITEM, _GAP, _WITHIN, _TIRED = range(1, 8)
 
 
 def part_of(arrays: Mapping[str, npt.NDArray[Any]], name: str) -> dict[str, npt.NDArray[Any]]:
@@ -63,7 +66,8 @@ class Stage:
         items = part_of(arrays, "item")
         self.items = ItemPlayer(ItemNetwork(**items), len(model.words["item"]) - names) if items else None
         self.near = NearCopies(arrays, names)
-        self.events, self.longest = len(model.words["event"]), int(arrays["longest"][0])
+        self.events = len(model.words["event"])
+        self.longest, self.tiring = (int(length) for length in arrays["longest"])
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,8 @@ def _played(stage: Stage, visits: Visits) -> tuple[I64, I64, I64, I64]:
             logits[:, stage.events] = RULED_OUT
         event = draw_class(weights_of(logits), uniform(fold(bits, _EVENT)))
         on = event < stage.events
+        if step >= stage.tiring:
+            on &= uniform(fold(bits, _TIRED)) >= TIRED / stage.tiring
         if not on.all():
             history.keep(on)
             active, bits, inputs, event = active[on], bits[on], inputs[on], event[on]

@@ -111,7 +111,7 @@ def _fitted(
         "dwell.atoms": durations.atoms, "dwell.edges": durations.edges, "dwell.quantiles": durations.quantiles,
         "calendar.ratio": fit_calendar(log, durations, options.k, fold(key, 8)[0]),
         **_named("burst", durations.bursts),
-        "dwell.resolution": np.array([durations.resolution]), "longest": np.array([_longest(log, options.k)]),
+        "dwell.resolution": np.array([durations.resolution]), "longest": _longest(log, options.k),
     }  # fmt: skip
     words = {"event": log.words["event"], "item": log.words["item"]}
     if not taught:
@@ -119,7 +119,8 @@ def _fitted(
         arrays["event.wide"] = rehearsed(TwinModel(arrays, words), shape, log, options.k, fold(key, 10)[0])
     told_near: dict[str, Any] = {}
     if not options.allow_near_copies:
-        near, told_near = fit_near_copies(log, len(names.users), options.k, int(arrays["longest"][0]))
+        longest = int(min(arrays["longest"][0], 1.5 * arrays["longest"][1] + 1))
+        near, told_near = fit_near_copies(log, len(names.users), options.k, longest)
         arrays |= near
     progress("properties", 0.95)
     properties, texts, left_out = fit_properties(log, len(names.users), options.k)
@@ -140,12 +141,15 @@ def _cut(log: Log) -> Log:
     return log if (place < LONGEST).all() else chosen(log, np.flatnonzero(place < LONGEST))
 
 
-def _longest(log: Log, k: int) -> int:
-    """Where a session of a twin is cut, if it does not end before: where k users stopped, when nobody went further."""
+def _longest(log: Log, k: int) -> I64:
+    """[2]: the length at which a session of a twin is cut, if it does not end before, and the one from which on it is
+    ended by and by. They are the same where k users stopped and nobody went further: that is a rule of the product.
+    Else the second is the length that k sessions have, as nothing is known of what comes behind: were sessions cut
+    there, all that are longer would be of one length, and a recommender would learn that they end."""
     lengths = np.sort(log.lengths)[::-1]
     shared = int(lengths[min(k - 1, len(lengths) - 1)])
     stopped = len(np.unique(log.user[log.lengths == lengths[0]]))
-    return shared if stopped >= k and shared == lengths[0] else int(shared * 1.5) + 1
+    return np.array([shared if stopped >= k and shared == lengths[0] else 3 * shared + 1, shared])
 
 
 def _durations(log: Log, k: int) -> Durations:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 #: Raised when arrays change their meaning: an older artefact is refused with words.
-FORMAT = 5
+FORMAT = 6
 
 
 @dataclass(frozen=True)

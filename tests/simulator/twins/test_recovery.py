@@ -138,4 +138,23 @@ def test_nobody_goes_further_than_where_k_users_stopped() -> None:
     model = fit(single, FitOptions(k=5))
     assert set(np.unique(sample(model, 2000, np.uint64(1))["session_id"].to_pylist(), return_counts=True)[1]) == {1}
     more = table([("odd", "odd", 1_767_225_600_000_000 + step, "ask", None) for step in range(9)])
-    assert fit(pa.concat_tables([single, more]), FitOptions(k=5)).arrays["longest"][0] == 2, "one is nobody's edge"
+    model = fit(pa.concat_tables([single, more]), FitOptions(k=5))
+    assert model.arrays["longest"].tolist() == [4, 1], "one is nobody's edge"
+    assert set(np.unique(sample(model, 2000, np.uint64(1))["session_id"].to_pylist(), return_counts=True)[1]) == {1}
+
+
+def test_longer_sessions_than_k_users_had_end_by_and_by() -> None:
+    """Forty of 400 go on and on, each to another length: no length stands out at the end."""
+    lengths = [1 + user % 3 if user % 10 else 20 + user // 10 for user in range(400)]
+    rows = [
+        (f"p{user}", f"s{user}", START + user * HOUR + step * 1_000_000, "ask", None)
+        for user, length in enumerate(lengths)
+        for step in range(length)
+    ]
+    model = fit(table(rows), FitOptions(k=5))
+    cut, tiring = model.arrays["longest"].tolist()
+    drawn = sample(model, 4000, np.uint64(3))["session_id"].to_pylist()
+    counts = np.unique(drawn, return_counts=True)[1]
+    assert tiring == sorted(lengths)[-5] < counts.max() <= cut
+    behind = counts[counts > tiring]
+    assert len(behind) > 20 and np.bincount(behind).max() < 0.25 * len(behind)
