@@ -245,9 +245,11 @@ class Sink:
         return await self._in_writer(self._store.commit, batch, self._cluster_id)
 
     async def _settle(self) -> None:
-        """Wait for the transaction under way. Waited for, not awaited: who is cancelled here must not cancel it."""
-        if self._pending is not None:
+        """Wait for the transaction under way, and for one that another who waited has begun meanwhile. Waited for, not
+        awaited: who is cancelled here must not cancel it."""
+        while self._pending is not None and not self._pending.done():
             await asyncio.wait({self._pending})
+        if self._pending is not None:
             self._note_failure(self._pending)
 
     def _note_failure(self, task: asyncio.Task[None]) -> None:

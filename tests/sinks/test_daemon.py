@@ -258,3 +258,26 @@ def test_a_dead_letter_that_cannot_be_published_stops_the_sink_before_its_transa
 
 def test_users_topic_is_among_those_read() -> None:
     assert {EVENTS, SESSIONS, USERS, LABELS, CONVERSATIONS, RUNS} == set(Decoder(vocabulary_of(tiny_pack())).topics)
+
+
+def test_who_waits_for_a_transaction_waits_for_one_begun_meanwhile() -> None:
+    """Another waits for the same one, and is the first to go on: with the next transaction."""
+    sink = sink_on(source_with(1), Store.open(MEMORY))
+
+    async def play() -> None:
+        gates = asyncio.Event(), asyncio.Event()
+
+        async def kept(gate: asyncio.Event) -> None:
+            await gate.wait()
+
+        sink._pending = asyncio.create_task(kept(gates[0]))
+        waiting = asyncio.create_task(sink._settle())
+        await asyncio.sleep(0)
+        sink._pending = asyncio.create_task(kept(gates[1]))
+        gates[0].set()
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        gates[1].set()
+        await waiting
+
+    asyncio.run(play())
