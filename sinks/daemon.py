@@ -245,15 +245,13 @@ class Sink:
         return await self._in_writer(self._store.commit, batch, self._cluster_id)
 
     async def _settle(self) -> None:
-        """Wait for the transaction under way, and for one that another who waited has begun meanwhile. Waited for, not
-        awaited: who is cancelled here must not cancel it."""
+        """Wait for the transaction under way, or begun meanwhile; no await: who is cancelled must not cancel it."""
         while self._pending is not None and not self._pending.done():
             await asyncio.wait({self._pending})
-        if self._pending is not None:
-            self._note_failure(self._pending)
+        self._note_failure(self._pending)
 
-    def _note_failure(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+    def _note_failure(self, task: asyncio.Task[None] | None) -> None:
+        if task is not None and not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
