@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from personas.connection import KafkaConnection
@@ -51,9 +51,21 @@ def provision(connection: KafkaConnection, topics: Iterable[TopicSpec], *, timeo
         if missing:
             _create(admin, missing, timeout)
             admin.wait_for_topics([spec.name for spec in missing], timeout_ms=int(timeout * 1000))
-            present = _partition_counts(admin, wanted)
+            present = _all_counted(admin, wanted, timeout)
             _check(wanted, present)  # somebody else may have been quicker, with another number
         return {name: present[name] for name in wanted}
+
+
+def _all_counted(admin: KafkaAdminClient, wanted: Mapping[str, TopicSpec], timeout: float) -> dict[str, int]:
+    """The partitions of all topics, once the broker that is asked tells of each: of a cluster another one may have
+    heard of a new topic before."""
+    deadline = time.monotonic() + timeout
+    while not wanted.keys() <= (present := _partition_counts(admin, wanted)).keys():
+        if time.monotonic() >= deadline:
+            raise BrokerError(f"Kafka tells nothing of {', '.join(sorted(wanted.keys() - present.keys()))}, which it "
+                              f"created {timeout:g} s ago.", hint="Start again when the cluster is well.")  # fmt: skip
+        time.sleep(0.05)
+    return present
 
 
 def cluster_id_of(connection: KafkaConnection, *, timeout: float = 10.0) -> str:

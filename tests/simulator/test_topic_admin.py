@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -113,3 +113,22 @@ def test_nothing_is_said_of_a_broker_that_answers(
 ) -> None:
     provision(embedded_broker.connection, [TopicSpec(own_name("quiet"), 1, "", "")])
     assert "waiting" not in caplog.text
+
+
+def test_a_broker_that_has_not_heard_of_a_new_topic_yet_is_asked_again(
+    embedded_broker: EmbeddedBroker, own_name: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a cluster, where another broker has answered before."""
+    count, asked = topic_admin._partition_counts, list[int]()
+    topic = TopicSpec(own_name("late"), 2, "none", "")
+
+    def late(*arguments: Any) -> dict[str, int]:
+        asked.append(len(asked))
+        return {} if len(asked) < 4 else count(*arguments)
+
+    monkeypatch.setattr(topic_admin, "_partition_counts", late)
+    assert provision(embedded_broker.connection, [topic]) == {topic.name: 2}
+    monkeypatch.setattr(topic_admin, "_partition_counts", lambda *_: {})
+    other = TopicSpec(own_name("never"), 2, "none", "")
+    with pytest.raises(BrokerError, match="tells nothing of"):
+        provision(embedded_broker.connection, [other], timeout=1.0)
